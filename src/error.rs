@@ -1,0 +1,30 @@
+//! What every error of the program can say besides its message.
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// A check did not hold: a signature, a digest, a share.
+    Verification = 1,
+    /// The command line, the environment or the machine.
+    Usage = 2,
+    /// A token or a person: wrong PIN, pulled card, wrong card, a declined question.
+    Person = 3,
+    /// Stopped on the way; `claviger resume` goes on.
+    Resumable = 4,
+    /// The policy or a rule of the ceremony does not allow it.
+    Refused = 5,
+}
+
+/// The advice that goes with an error. Every error type of the library has it.
+pub trait Advice: std::error::Error {
+    /// What the person can do now: one or two sentences in lower case without a full stop.
+    fn hint(&self) -> Option<String>;
+
+    /// The custodians or tokens that the error is about, by name.
+    fn culprits(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// How the process ends if nobody handles the error.
+    fn exit(&self) -> Exit;
+}

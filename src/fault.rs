@@ -1,0 +1,34 @@
+//! Places where tests cut the power.
+//!
+//! [`point`] stands before and after every write and every APDU. In a debug build, `CLAVIGER_FAULT_AT=n` kills the
+//! process (SIGKILL: no destructors, no error returned) at the n-th point of the run, and `CLAVIGER_FAULT_LOG=FILE` appends the
+//! name of each point as it is passed. In a release build the function is empty.
+
+/// One place where the power may fail. `name` says which, for example `write:generations/000002/COMMIT:before`.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn point(_name: &str) {}
+
+/// One place where the power may fail. `name` says which, for example `write:generations/000002/COMMIT:before`.
+#[cfg(debug_assertions)]
+pub fn point(name: &str) {
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    static AT: OnceLock<Option<u64>> = OnceLock::new();
+    static LOG: OnceLock<Option<std::path::PathBuf>> = OnceLock::new();
+
+    let number = PASSED.fetch_add(1, Ordering::SeqCst) + 1;
+    if let Some(path) = LOG.get_or_init(|| std::env::var_os("CLAVIGER_FAULT_LOG").map(Into::into)) {
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        if let Ok(mut log) = log {
+            let _ = writeln!(log, "{number} {name}");
+        }
+    }
+    let at = AT.get_or_init(|| std::env::var("CLAVIGER_FAULT_AT").ok()?.parse().ok());
+    if *at == Some(number) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}

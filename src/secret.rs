@@ -1,0 +1,114 @@
+//! The only place where secret types are defined.
+//!
+//! A secret is filled in place, lives in one heap block that never moves, and is zeroed when dropped. None of these
+//! types can be cloned, copied, compared with `==`, printed or serialized; the assertions at the end hold that.
+//!
+//! Not promised here: copies that other libraries make while they work. Those fall to the zeroing allocator and the
+//! locked memory of the process (`docs/threat-model.md`).
+
+use zeroize::{Zeroize, Zeroizing};
+
+macro_rules! secret_bytes {
+    ($(#[$meta:meta])* $name:ident, $size:expr) => {
+        $(#[$meta])*
+        pub struct $name(Box<[u8; $size]>);
+
+        impl $name {
+            /// Size in bytes.
+            pub const SIZE: usize = $size;
+
+            /// A new secret, written in place by `fill`.
+            pub fn fill(fill: impl FnOnce(&mut [u8; $size])) -> Self {
+                let mut secret = Self(Box::new([0; $size]));
+                fill(&mut secret.0);
+                secret
+            }
+
+            /// A new secret, written in place by `fill`, unless that fails.
+            ///
+            /// # Errors
+            /// Whatever `fill` returns; what was written is zeroed.
+            pub fn try_fill<E>(fill: impl FnOnce(&mut [u8; $size]) -> Result<(), E>) -> Result<Self, E> {
+                let mut secret = Self(Box::new([0; $size]));
+                fill(&mut secret.0)?;
+                Ok(secret)
+            }
+
+            /// The bytes. Every call is a place to look at in a review.
+            pub fn expose_secret(&self) -> &[u8; $size] {
+                &self.0
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                self.0.zeroize();
+            }
+        }
+    };
+}
+
+secret_bytes! {
+    /// The root of one generation: a P-256 scalar, 32 bytes big-endian.
+    Root, 32
+}
+
+secret_bytes! {
+    /// One custodian's share of a root: a P-256 scalar, 32 bytes big-endian.
+    ShareValue, 32
+}
+
+secret_bytes! {
+    /// What a token returns for an ECDH: the x-coordinate, 32 bytes big-endian (SP 800-56A 5.7.1.2).
+    SharedX, 32
+}
+
+/// A PIN or a PUK as it was typed: 6 to 8 bytes (SP 800-73-4 part 2, 2.4.3).
+pub struct Pin(Zeroizing<Vec<u8>>);
+
+impl Pin {
+    /// A PIN of 6 to 8 printable ASCII characters.
+    ///
+    /// # Errors
+    /// [`PinShape`] if it is not; nothing was sent to any token.
+    pub fn new(typed: Zeroizing<Vec<u8>>) -> Result<Self, PinShape> {
+        if (6..=8).contains(&typed.len()) && typed.iter().all(|c| (0x21..=0x7e).contains(c)) {
+            Ok(Self(typed))
+        } else {
+            Err(PinShape)
+        }
+    }
+
+    /// 8 bytes, padded with FF, as VERIFY wants them.
+    pub fn padded(&self) -> Zeroizing<[u8; 8]> {
+        let mut padded = Zeroizing::new([0xff; 8]);
+        padded[..self.0.len()].copy_from_slice(&self.0);
+        padded
+    }
+}
+
+/// What was typed cannot be a PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a PIN has 6 to 8 characters, without spaces")]
+pub struct PinShape;
+
+/// A credential, or any other secret bytes of no fixed size.
+pub struct SecretBytes(Zeroizing<Vec<u8>>);
+
+impl SecretBytes {
+    /// Takes the buffer over.
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes. Every call is a place to look at in a review.
+    pub fn expose_secret(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+static_assertions::assert_not_impl_any!(Root: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
+static_assertions::assert_not_impl_any!(ShareValue: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
+static_assertions::assert_not_impl_any!(SharedX: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
+static_assertions::assert_not_impl_any!(Pin: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
+static_assertions::assert_not_impl_any!(SecretBytes: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
