@@ -19,6 +19,7 @@
 //! | [`token`] | PIV cards and software tokens |
 //! | [`report`] | what people read afterwards |
 //! | [`secret`] | the only place where secret types are defined |
+//! | [`encoding`] | digests, keys, names, times, canonical JSON |
 //! | [`error`] | what every error can say: hint, culprits, exit code |
 //! | [`fault`] | places where tests cut the power; nothing in release builds |
 
@@ -28,6 +29,7 @@
 pub mod ceremony;
 pub mod cli;
 pub mod credential;
+pub mod encoding;
 pub mod error;
 pub mod fault;
 pub mod policy;
