@@ -28,3 +28,19 @@ pub trait Advice: std::error::Error {
     /// How the process ends if nobody handles the error.
     fn exit(&self) -> Exit;
 }
+
+/// An error and what caused it as one sentence, without the full stop: `the reader X failed: the card was reset`.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Transparent wrappers say the same as what they wrap.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,1 +1,26 @@
-fn main() {}
+//! Parse, run, print the error with its hint, exit code; nothing else.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use claviger::cli::Arguments;
+use claviger::error::Advice;
+
+/// Every heap block is zeroed when it is freed, also those that libraries free.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    claviger::process::harden();
+    match arguments.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("claviger: error: {}", claviger::report::error_line(&failure));
+            if let Some(hint) = failure.hint() {
+                eprintln!("claviger: hint: {hint}");
+            }
+            ExitCode::from(failure.exit() as u8)
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! What a ceremony needs of people. The engine speaks to this trait only; a terminal or a script stands behind it.
 
+pub mod scripted;
+pub mod terminal;
+
 use crate::error::{Advice, Exit};
 use crate::secret::{Pin, SecretBytes};
 
@@ -26,12 +29,18 @@ pub trait Room {
     /// [`RoomError::Stopped`] on Ctrl-C or end of input.
     fn ask(&mut self, question: &str) -> Result<String, RoomError>;
 
-    /// A PIN or PUK, without echo. `None`: Enter alone. Asks again by itself when what was typed cannot be a PIN (nothing
-    /// is sent to the card then).
+    /// One of several ways on; the first is the safe one, and the default. Returns its index.
     ///
     /// # Errors
     /// [`RoomError::Stopped`] on Ctrl-C or end of input.
-    fn ask_pin(&mut self, prompt: &str) -> Result<Option<Pin>, RoomError>;
+    fn choose(&mut self, question: &str, ways: &[Way<'_>]) -> Result<usize, RoomError>;
+
+    /// The PIN or PUK of `who`'s token, without echo. `None`: Enter alone. Asks again by itself when what was typed cannot
+    /// be a PIN (nothing is sent to the card then).
+    ///
+    /// # Errors
+    /// [`RoomError::Stopped`] on Ctrl-C or end of input.
+    fn ask_pin(&mut self, who: &str, prompt: &str) -> Result<Option<Pin>, RoomError>;
 
     /// Any other secret, without echo. `None`: Enter alone.
     ///
@@ -44,6 +53,15 @@ pub trait Room {
     /// # Errors
     /// [`RoomError`] if it cannot be shown so.
     fn show_secret(&mut self, title: &str, secret: &SecretBytes) -> Result<(), RoomError>;
+}
+
+/// One answer to [`Room::choose`].
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    /// The word that is typed.
+    pub word: &'a str,
+    /// What it does.
+    pub meaning: &'a str,
 }
 
 /// People could not be asked, or did not want to go on.

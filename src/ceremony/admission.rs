@@ -1,0 +1,136 @@
+//! Whether a token may take part, by what its anchor says and what the copies know. Pure.
+//!
+//! A token is in one ceremony at a time and moves only to a higher number; it leaves a ceremony only if that is known to
+//! be settled (abandoned, committed in this line, or its parent extinct), or if k approvals declare it lost.
+
+use crate::encoding::{Digest, Time};
+use crate::token::anchor::Anchor;
+use crate::transcript::{ExceptionKind, Fate, Judgement, Plan};
+
+/// The token may take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Welcome {
+    /// It joins, or stands in.
+    Joins,
+    /// It is in this ceremony already (an attendance that was cut short).
+    InThisCeremony,
+    /// It has closed this generation already; it can open its share once more.
+    HasClosed,
+}
+
+/// The token may not take part as things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The token has no readable anchor of this vault.
+    NoAnchor,
+    /// The token closed a generation that this copy does not have: the copy is old.
+    Ahead {
+        /// What the token closed.
+        closed: u64,
+    },
+    /// The token closed another generation of this number than the one that this copy has.
+    OtherLine {
+        /// The number.
+        closed: u64,
+    },
+    /// The token is in a ceremony that is not settled on these copies.
+    Elsewhere {
+        /// The ceremony.
+        ceremony: Digest,
+        /// Its number.
+        number: u64,
+        /// When it began, by that machine's clock.
+        started: Time,
+    },
+    /// The token has been in a ceremony of this number or a higher one: begin again above it.
+    Number {
+        /// The highest number it has been in.
+        shown: u64,
+    },
+    /// The token was in a ceremony of a higher number and cannot go back to this one.
+    CannotGoBack {
+        /// The highest number it has been in.
+        shown: u64,
+    },
+}
+
+/// Round 1: may a token join the ceremony of `plan`?
+///
+/// # Errors
+/// The [`Hindrance`].
+pub fn may_join(
+    anchor: Option<&Anchor>, custodian: &str, plan: &Plan, id: &Digest, judgement: &Judgement,
+) -> Result<Welcome, Hindrance> {
+    let Some(anchor) = anchor else {
+        let excused = plan.parent.is_none() || excepted(plan, ExceptionKind::AnchorMissing, custodian);
+        return if excused { Ok(Welcome::Joins) } else { Err(Hindrance::NoAnchor) };
+    };
+    check_line(anchor, plan.generation - 1, judgement)?;
+    if let Some(ceremony) = &anchor.ceremony {
+        if ceremony.id == *id {
+            return Ok(Welcome::InThisCeremony);
+        }
+        if !may_leave(&ceremony.id, plan, judgement) {
+            let (ceremony, number, started) = (ceremony.id, ceremony.number, ceremony.started);
+            return Err(Hindrance::Elsewhere { ceremony, number, started });
+        }
+    }
+    if anchor.number >= plan.number {
+        return Err(Hindrance::Number { shown: anchor.number });
+    }
+    Ok(Welcome::Joins)
+}
+
+/// Round 2: may a token prove and close the generation that the ceremony of `plan` committed?
+///
+/// # Errors
+/// The [`Hindrance`].
+pub fn may_close(
+    anchor: Option<&Anchor>, plan: &Plan, id: &Digest, manifest: &Digest, judgement: &Judgement,
+) -> Result<Welcome, Hindrance> {
+    let anchor = anchor.ok_or(Hindrance::NoAnchor)?;
+    if anchor.closed == plan.generation {
+        let same = anchor.manifest == Some(*manifest);
+        return if same { Ok(Welcome::HasClosed) } else { Err(Hindrance::OtherLine { closed: anchor.closed }) };
+    }
+    check_line(anchor, plan.generation - 1, judgement)?;
+    match &anchor.ceremony {
+        Some(ceremony) if ceremony.id == *id => Ok(Welcome::InThisCeremony),
+        Some(ceremony) if !is_settled(&ceremony.id, judgement) => {
+            let (ceremony, number, started) = (ceremony.id, ceremony.number, ceremony.started);
+            Err(Hindrance::Elsewhere { ceremony, number, started })
+        }
+        _ if anchor.number > plan.number => Err(Hindrance::CannotGoBack { shown: anchor.number }),
+        _ => Ok(Welcome::Joins),
+    }
+}
+
+fn check_line(anchor: &Anchor, current: u64, judgement: &Judgement) -> Result<(), Hindrance> {
+    let closed = anchor.closed;
+    if closed > current {
+        return Err(Hindrance::Ahead { closed });
+    }
+    match anchor.manifest {
+        Some(manifest) if closed > 0 && !judgement.is_in_line(closed, &manifest) => {
+            Err(Hindrance::OtherLine { closed })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn may_leave(ceremony: &Digest, plan: &Plan, judgement: &Judgement) -> bool {
+    is_settled(ceremony, judgement)
+        || plan.abandons.iter().any(|abandoned| abandoned.ceremony == *ceremony)
+        || excepted(plan, ExceptionKind::CeremonyLost, &ceremony.to_string())
+}
+
+fn is_settled(ceremony: &Digest, judgement: &Judgement) -> bool {
+    match judgement.knows_ceremony(ceremony) {
+        Some(Fate::Committed | Fate::Abandoned | Fate::DeadSibling) => true,
+        Some(Fate::Unfinished) | None => false,
+    }
+}
+
+fn excepted(plan: &Plan, kind: ExceptionKind, subject: &str) -> bool {
+    plan.exceptions.iter().any(|exception| exception.kind == kind && exception.subject == subject)
+}

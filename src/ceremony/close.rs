@@ -1,0 +1,199 @@
+//! Round 2: k custodians of the new generation prove that its shares open, and destroy their older share keys.
+//!
+//! For each custodian, in one transaction: the token opens its new envelope, the share is checked; only then every older
+//! share key of this vault on this token is destroyed and seen to be gone; the anchor says *closed*; the closing is
+//! signed. Cut anywhere, it can be done again.
+
+use std::collections::BTreeSet;
+
+use crate::encoding::{Digest, Document, PublicKey, Time};
+use crate::policy::{Policy, Touch};
+use crate::room::Room;
+use crate::sharing::CheckedShare;
+use crate::token::anchor::Anchor;
+use crate::token::custody;
+use crate::transcript::{CeremonyKind, Closing, GenerationState, Judgement, Plan, RosterEntry};
+use crate::vault::{Copies, layout};
+
+use super::admission::may_close;
+use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
+use super::commit::Committed;
+use super::open::{describe, open_share};
+use super::setting::write_signed;
+use super::{CeremonyError, Setting};
+
+/// Evidence that the generation is ratified, with k of its shares. Consumed by the reveal.
+pub struct Ratified {
+    pub(super) generation: GenerationState,
+    pub(super) shares: Vec<CheckedShare>,
+}
+
+impl Ratified {
+    /// The number of the generation.
+    pub fn generation(&self) -> u64 {
+        self.generation.generation
+    }
+}
+
+/// Holds round 2.
+///
+/// # Errors
+/// [`CeremonyError`]; the generation stays committed, and `resume` goes on.
+pub(super) fn close(setting: &mut Setting<'_>, committed: Committed) -> Result<Ratified, CeremonyError> {
+    let generation = state(setting, &committed)?;
+    let plan = &committed.plan;
+    let needed = if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) };
+    let mut round = Round::new(plan.vault, &plan.roster, needed);
+    let mut shares = Vec::new();
+    {
+        let Setting { copies, judgement, policy, source, room, .. } = setting;
+        let mut desk = ClosingDesk { committed: &committed, generation: &generation, copies, judgement, policy };
+        shares.extend(round.run(*source, *room, &mut desk)?.into_iter().map(|(_, share)| share));
+    }
+    loop {
+        setting.rejudge()?;
+        let generation = state(setting, &committed)?;
+        if generation.ratified {
+            return Ok(Ratified { generation, shares });
+        }
+        let missing = still_needed(setting, &generation, plan)?;
+        let Setting { copies, judgement, policy, source, room, .. } = setting;
+        room.say(&format!(
+            "The generation before can still be opened: {} more of {} must close.",
+            missing.needed,
+            missing.names.join(", ")
+        ));
+        round.need(1);
+        let mut desk = ClosingDesk { committed: &committed, generation: &generation, copies, judgement, policy };
+        shares.push(round.next(*source, *room, &mut desk)?.1);
+    }
+}
+
+fn state(setting: &Setting<'_>, committed: &Committed) -> Result<GenerationState, CeremonyError> {
+    let state = setting.judgement.generation(&committed.manifest).cloned();
+    state.ok_or_else(|| CeremonyError::StageCheck { reason: "the committed generation is gone".to_owned() })
+}
+
+struct Missing {
+    needed: usize,
+    names: Vec<String>,
+}
+
+/// Who must close besides, so that the generation before is extinct. An absentee who stood in keeps its old key.
+fn still_needed(
+    setting: &Setting<'_>, generation: &GenerationState, plan: &Plan,
+) -> Result<Missing, CeremonyError> {
+    let parent = plan.parent.and_then(|parent| setting.judgement.generation(&parent));
+    let Some(parent) = parent else {
+        return Err(CeremonyError::StageCheck { reason: "not all founders' closings hold".to_owned() });
+    };
+    let renewed: BTreeSet<u8> = generation.manifest.approvals.iter().map(|approval| approval.index).collect();
+    let holders: Vec<u8> = parent.holders.iter().copied().filter(|index| renewed.contains(index)).collect();
+    let needed = (parent.holders.len() + 1).saturating_sub(usize::from(parent.manifest.plan.k));
+    let names = holders
+        .iter()
+        .filter_map(|&index| parent.manifest.plan.custodian(index))
+        .map(|entry| entry.name.to_string())
+        .collect();
+    if holders.is_empty() {
+        return Err(CeremonyError::NotExtinct { needed, holders: names });
+    }
+    Ok(Missing { needed, names })
+}
+
+struct ClosingDesk<'a> {
+    committed: &'a Committed,
+    generation: &'a GenerationState,
+    copies: &'a mut Copies,
+    judgement: &'a Judgement,
+    policy: &'a Policy,
+}
+
+impl Desk for ClosingDesk<'_> {
+    type Outcome = CheckedShare;
+
+    fn admit(
+        &mut self, entry: &RosterEntry, anchor: Option<&Anchor>, room: &mut dyn Room,
+    ) -> Result<Admittance, CeremonyError> {
+        let Committed { plan, id, manifest } = self.committed;
+        match may_close(anchor, plan, id, manifest, self.judgement) {
+            Ok(_) => {
+                room.say(&format!(
+                    "{}, with your PIN your card opens its share of generation {}; then its older share keys of this vault are destroyed.",
+                    entry.name, plan.generation
+                ));
+                Ok(Admittance::Welcome)
+            }
+            Err(hindrance) => Ok(Admittance::Turned(describe(&hindrance))),
+        }
+    }
+
+    fn serve(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<CheckedShare, ServeError> {
+        let Committed { plan, id, manifest } = self.committed;
+        let anchor = match may_close(visit.anchor.as_ref(), plan, id, manifest, self.judgement) {
+            Ok(_) => visit.anchor.clone().unwrap_or_else(|| Anchor::new(plan.vault)),
+            Err(hindrance) => return Err(ServeError::Excluded(format!("its anchor changed: {}", describe(&hindrance)))),
+        };
+        if self.policy.touch != Touch::Never {
+            room.say("If the card blinks, touch it now.");
+        }
+        let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor)?;
+        let index = visit.entry.index;
+        if !self.generation.closings.contains_key(&index) {
+            self.prove_and_close(visit, anchor)?;
+        }
+        room.say(&format!("{} has proven the share and closed. The card can be taken out.", visit.entry.name));
+        Ok(share)
+    }
+}
+
+impl ClosingDesk<'_> {
+    /// Only called with the share of this generation opened and checked on this token.
+    fn prove_and_close(&mut self, visit: &mut Visit<'_, '_>, anchor: Anchor) -> Result<(), ServeError> {
+        let Committed { plan, manifest, .. } = self.committed;
+        let index = visit.entry.index;
+        let kept = self.generation.manifest.share_key(index).map(|key| (key.public, key.slot.clone()));
+        let Some((kept, slot)) = kept else {
+            return Err(ServeError::Excluded("the generation has no share for it".to_owned()));
+        };
+        let destroyed = self.destroy(visit, anchor, &kept, &slot)?;
+        let closing = Closing::new(plan.vault, plan.generation, *manifest, index, kept, destroyed, Time::now())
+            .map_err(CeremonyError::from)?;
+        let bytes = closing.encode();
+        let signature = visit.sign(&bytes)?.to_der();
+        let stem = layout::closing_stem(&self.generation.directory, index, &visit.entry.name);
+        write_signed(self.copies, self.policy, plan, &stem, &bytes, &signature)?;
+        Ok(())
+    }
+
+    fn destroy(
+        &self, visit: &mut Visit<'_, '_>, anchor: Anchor, kept: &PublicKey, slot: &str,
+    ) -> Result<Vec<PublicKey>, ServeError> {
+        let Committed { plan, manifest, .. } = self.committed;
+        let known: BTreeSet<PublicKey> = anchor
+            .keys
+            .iter()
+            .filter(|key| !key.spent)
+            .filter_map(|key| key.public)
+            .chain(self.earlier_keys(visit.entry.index))
+            .filter(|key| key != kept)
+            .collect();
+        let slot = slot.parse().map_err(|_| ServeError::Excluded("its slot is unknown".to_owned()))?;
+        custody::close(visit.piv, visit.session, anchor, kept, slot, plan.generation, *manifest)?;
+        Ok(known.into_iter().collect())
+    }
+
+    /// Share keys of this custodian in earlier generations of the line, which the closing must name as gone.
+    fn earlier_keys(&self, index: u8) -> impl Iterator<Item = PublicKey> {
+        let generation = self.committed.plan.generation;
+        self.judgement
+            .line()
+            .filter(move |earlier| earlier.generation < generation)
+            .filter_map(move |earlier| earlier.manifest.share_key(index).map(|key| key.public))
+    }
+}
+
+/// The digest that a closing of `plan` names.
+pub(super) fn manifest_of(committed: &Committed) -> &Digest {
+    &committed.manifest
+}

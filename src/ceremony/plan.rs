@@ -1,0 +1,183 @@
+//! The plan of a ceremony: what k custodians will approve, made from what the copies prove. And what people read of it.
+
+use crate::encoding::{Document, Nonce16, Time};
+use crate::transcript::{
+    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Plan, Stage, Which,
+};
+
+use super::setting::clock_is_behind;
+use super::{CeremonyError, Setting};
+use crate::room::Way;
+
+/// What a ceremony that consumes a generation is about.
+pub(super) struct Purpose {
+    pub(super) kind: CeremonyKind,
+    pub(super) grant: Option<Grant>,
+    pub(super) admits: Vec<Admission>,
+}
+
+/// What earlier attempts of the same run have shown.
+#[derive(Default)]
+pub(super) struct Sofar {
+    /// The number must be above this.
+    pub(super) above: u64,
+    /// Exceptions that people decided on.
+    pub(super) exceptions: Vec<Exception>,
+}
+
+/// The plan of a ceremony that consumes `parent`.
+///
+/// # Errors
+/// [`CeremonyError::CopiesMissing`] when people do not want to go on without copies that an earlier ceremony was begun on.
+pub(super) fn following(
+    setting: &mut Setting<'_>, parent: &GenerationState, purpose: &Purpose, sofar: &mut Sofar,
+) -> Result<Plan, CeremonyError> {
+    let abandons = abandoned(setting, sofar)?;
+    let copies = copies(setting, sofar)?;
+    let exceptions = exceptions(setting, sofar);
+    let follows = &parent.manifest.plan;
+    Ok(Plan {
+        format: Plan::FORMAT.to_owned(),
+        vault: setting.judgement.vault,
+        practice: setting.judgement.practice,
+        kind: purpose.kind,
+        number: setting.judgement.highest_number.max(sofar.above) + 1,
+        generation: parent.generation + 1,
+        parent: Some(parent.digest),
+        started: Time::now(),
+        random: Nonce16::random()?,
+        copies,
+        k: follows.k,
+        policy: follows.policy,
+        roster: follows.roster.clone(),
+        grant: purpose.grant.clone(),
+        admits: purpose.admits.clone(),
+        abandons,
+        exceptions,
+    })
+}
+
+/// The ids of the copies that can be written, sorted; fewer than the policy asks for need an exception.
+pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec<Nonce16>, CeremonyError> {
+    let mut copies = setting.copies.writable_ids();
+    copies.sort();
+    copies.dedup();
+    let wanted = usize::from(setting.policy.copies);
+    if copies.len() < wanted && !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::Copies) {
+        let have = copies.len();
+        let question = format!(
+            "The policy wants {wanted} copies of the vault on separate media, and {have} can be written here. What now?"
+        );
+        let stop = Way { word: "stop", meaning: "stop, and come back with more media (each as a further VAULT)" };
+        let go = Way { word: "go", meaning: "go on with fewer; this is an exception that the custodians approve" };
+        if setting.room.choose(&question, &[stop, go])? == 0 {
+            return Err(crate::vault::VaultError::too_few_copies(wanted, have).into());
+        }
+        sofar.exceptions.push(exception(
+            ExceptionKind::Copies,
+            format!("{wanted} copies"),
+            format!("{have} copies"),
+            String::new(),
+        ));
+    }
+    Ok(copies)
+}
+
+/// An exception that the people in the room decided on; it holds only because the approvals name it.
+pub(super) fn exception(kind: ExceptionKind, expected: String, happened: String, subject: String) -> Exception {
+    Exception { kind, expected, happened, subject, decided_by: "the custodians who approve this plan".to_owned() }
+}
+
+pub(super) fn exceptions(setting: &Setting<'_>, sofar: &Sofar) -> Vec<Exception> {
+    let mut exceptions = sofar.exceptions.clone();
+    let clock = clock_is_behind(&setting.judgement, Time::now());
+    exceptions.extend(clock.map(|last| {
+        let happened = format!("the clock says {}", Time::now());
+        exception(ExceptionKind::Clock, format!("a time after {last}"), happened, String::new())
+    }));
+    exceptions.extend(setting.weaknesses.iter().map(|weakness| {
+        exception(ExceptionKind::Preflight, "an isolated machine".to_owned(), weakness.clone(), String::new())
+    }));
+    exceptions
+}
+
+/// The uncommitted ceremonies that this plan declares abandoned: all copies that they were begun on are here, and none has
+/// a COMMIT. Where copies are missing, people decide whether they are lost.
+pub(super) fn abandoned(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec<Abandoned>, CeremonyError> {
+    let unfinished: Vec<_> = setting
+        .judgement
+        .unfinished
+        .iter()
+        .filter(|ceremony| ceremony.stage != Stage::Committed)
+        .map(|ceremony| (ceremony.id, ceremony.plan.clone(), ceremony.copies.clone()))
+        .collect();
+    let mut abandons = Vec::new();
+    for (id, plan, seen) in unfinished {
+        let missing = plan.copies.iter().filter(|copy| !seen.contains(copy)).count();
+        let subject = id.to_string();
+        if missing == 0 {
+            abandons.push(Abandoned { ceremony: id, number: plan.number, copies: plan.copies.clone() });
+        } else if !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::CeremonyLost && e.subject == subject) {
+            let error = CeremonyError::CopiesMissing { ceremony: id, number: plan.number, missing };
+            setting.room.warn(&format!("{error}. It may have been committed there."));
+            if !declare_lost(setting.room, "that ceremony")? {
+                return Err(error);
+            }
+            sofar.exceptions.push(lost(subject, plan.number));
+        }
+    }
+    abandons.sort_by_key(|abandoned| (abandoned.number, abandoned.ceremony));
+    Ok(abandons)
+}
+
+/// Asks whether every copy of a ceremony is lost.
+pub(super) fn declare_lost(room: &mut dyn crate::room::Room, what: &str) -> Result<bool, CeremonyError> {
+    let question = format!("The copy that {what} was written to can be brought, or it is lost. What now?");
+    let stop = Way { word: "stop", meaning: "stop here, and come back with that copy as a further VAULT" };
+    let lost = Way {
+        word: "lost",
+        meaning: "no copy of it can be had, ever: go on without it; an exception that k custodians approve",
+    };
+    Ok(room.choose(&question, &[stop, lost])? == 1)
+}
+
+/// The exception "no copy of that ceremony can be had".
+pub(super) fn lost(subject: String, number: u64) -> Exception {
+    let expected = format!("a copy of ceremony number {number}");
+    exception(ExceptionKind::CeremonyLost, expected, "no copy of it can be had".to_owned(), subject)
+}
+
+/// What is read aloud before the ceremony begins: all that will be done, in order.
+pub fn read_aloud(plan: &Plan) -> Vec<String> {
+    let mut lines = vec![
+        format!("Vault:       {}", plan.vault.words()),
+        format!("Ceremony:    {}, number {}, begun {}", plan.kind, plan.number, plan.started),
+        format!("Makes:       generation {}, {} of {} custodians", plan.generation, plan.k, plan.roster.len()),
+    ];
+    if let Some(grant) = &plan.grant {
+        let which = match grant.credential {
+            Which::Installed => "",
+            Which::Next => " (the next credential, said to be installed)",
+        };
+        lines.push(format!("Reveals:     {}{which}, to {}", grant.item, grant.requester));
+        lines.push(format!("Incident:    {}", grant.incident));
+        lines.push(format!("Reason:      {}", grant.reason));
+        lines.push(format!("Until:       {}", grant.until));
+    }
+    for admission in &plan.admits {
+        let how = if admission.replaces.is_some() { "replaces the item" } else { "a new item" };
+        let digest = admission.digest.short();
+        lines.push(format!("Admits:      {} ({}), {how}, from inbox/{} ({digest})", admission.name, admission.kind, admission.file));
+    }
+    for abandoned in &plan.abandons {
+        lines.push(format!("Abandons:    ceremony {}, number {}, never committed", abandoned.ceremony.short(), abandoned.number));
+    }
+    for exception in &plan.exceptions {
+        lines.push(format!("Exception:   expected {}; {}", exception.expected, exception.happened));
+    }
+    lines.push(format!("This plan:   {}", plan.digest().words()));
+    if plan.practice {
+        lines.insert(0, "A DRILL: software tokens, nothing here protects anything.".to_owned());
+    }
+    lines
+}

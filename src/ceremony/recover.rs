@@ -1,0 +1,56 @@
+//! `recover`: both rounds, then the reveal.
+
+use crate::encoding::{Name, Time};
+use crate::transcript::{CeremonyKind, Grant, Which};
+
+use super::plan::Purpose;
+use super::reveal::{Target, no_item, reveal};
+use super::script::{Script, Step, Walk};
+use super::{CeremonyError, Setting, rotate};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The item.
+    pub item: Name,
+    /// Which of its credentials.
+    pub credential: Which,
+    /// The incident's number or name.
+    pub incident: String,
+    /// Why.
+    pub reason: String,
+    /// For whom: a custodian's name, or another person's.
+    pub requester: String,
+    /// How long the grant lasts, in seconds.
+    pub lasts: i64,
+}
+
+/// Recovers an item.
+///
+/// # Errors
+/// [`CeremonyError`].
+pub fn recover(setting: &mut Setting<'_>, request: &Request, target: &Target) -> Result<(), CeremonyError> {
+    setting.check_tokens()?;
+    target.check()?;
+    let parent = rotate::settled(setting)?;
+    if parent.manifest.item(&request.item).is_none() {
+        return Err(no_item(request.item.as_str(), &parent.manifest.items));
+    }
+    let from = Time::now();
+    let grant = Grant {
+        item: request.item.clone(),
+        credential: request.credential,
+        incident: request.incident.clone(),
+        reason: request.reason.clone(),
+        requester: request.requester.clone(),
+        from,
+        until: from.plus(request.lasts),
+    };
+    let purpose = Purpose { kind: CeremonyKind::Recover, grant: Some(grant), admits: Vec::new() };
+    let mut walk = Walk::begin(Script::of(CeremonyKind::Recover)?);
+    let ratified = rotate::two_rounds(setting, &mut walk, &purpose)?;
+    walk.enter(Step::Reveal, setting.room)?;
+    reveal(setting, ratified, target)?;
+    walk.enter(Step::End, setting.room)?;
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `rotate`: both rounds, no reveal; admits what is in the inbox. Also what `recover` and `rotate` share.
+
+use std::collections::BTreeMap;
+
+use crate::encoding::Name;
+use crate::room::Room;
+use crate::transcript::{Admission, CeremonyKind, GenerationState, Plan};
+
+use super::close::{Ratified, close};
+use super::commit::commit;
+use super::open::open;
+use super::plan::{Purpose, Sofar, following, read_aloud};
+use super::script::{Script, Step, Walk};
+use super::stage::stage;
+use super::{CeremonyError, Setting};
+
+/// Rotates the vault and admits the inbox.
+///
+/// # Errors
+/// [`CeremonyError`].
+pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
+    setting.check_tokens()?;
+    let parent = settled(setting)?;
+    let admits = admissions(setting, &parent);
+    let purpose = Purpose { kind: CeremonyKind::Rotate, grant: None, admits };
+    let mut walk = Walk::begin(Script::of(CeremonyKind::Rotate)?);
+    let ratified = two_rounds(setting, &mut walk, &purpose)?;
+    for refused in &ratified.generation.manifest.refused {
+        setting.room.warn(&format!("inbox/{} did not become an item: {}.", refused.file, refused.reason));
+    }
+    walk.enter(Step::End, setting.room)?;
+    Ok(())
+}
+
+/// The generation that the next ceremony consumes: current, ratified, and no other ceremony waiting.
+///
+/// # Errors
+/// [`CeremonyError::Unfinished`] if a committed ceremony must be finished first.
+pub(super) fn settled(setting: &Setting<'_>) -> Result<GenerationState, CeremonyError> {
+    let current = setting.judgement.current()?;
+    if !current.ratified {
+        let number = current.manifest.plan.number;
+        return Err(CeremonyError::Unfinished { ceremony: current.ceremony, number });
+    }
+    Ok(current.clone())
+}
+
+/// Everything from the look at the room to the ratified generation.
+pub(super) fn two_rounds(
+    setting: &mut Setting<'_>, walk: &mut Walk, purpose: &Purpose,
+) -> Result<Ratified, CeremonyError> {
+    preflight(setting, walk)?;
+    let mut sofar = Sofar::default();
+    let opened = loop {
+        let parent = settled(setting)?;
+        walk.enter(Step::Plan, setting.room)?;
+        let plan = following(setting, &parent, purpose, &mut sofar)?;
+        agree(setting.room, &plan)?;
+        walk.enter(Step::Approve, setting.room)?;
+        match open(setting, plan) {
+            Ok(opened) => break opened,
+            Err(CeremonyError::Again { above, exception }) => {
+                sofar.above = above;
+                sofar.exceptions.extend(exception.map(|exception| *exception));
+                setting.rejudge()?;
+                walk.again();
+                setting.room.say("The ceremony begins again with a new plan. Those who approved the one before approve once more.");
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    walk.enter(Step::Stage, setting.room)?;
+    let staged = stage(setting, opened)?;
+    walk.enter(Step::Commit, setting.room)?;
+    let committed = commit(setting, staged)?;
+    setting.room.say(&format!("Generation {} is committed.", committed.plan.generation));
+    walk.enter(Step::Close, setting.room)?;
+    let ratified = close(setting, committed)?;
+    finish(setting, &ratified);
+    Ok(ratified)
+}
+
+/// Shows what the machine tells of itself.
+pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<(), CeremonyError> {
+    walk.enter(Step::Preflight, setting.room)?;
+    for line in setting.copies.describe() {
+        setting.room.say(&line);
+    }
+    for weakness in &setting.weaknesses {
+        setting.room.warn(&format!("{weakness}. This is named in the plan as an exception."));
+    }
+    Ok(())
+}
+
+/// The plan is read aloud; the administrator begins, or not.
+pub(super) fn agree(room: &mut dyn Room, plan: &Plan) -> Result<(), CeremonyError> {
+    for line in read_aloud(plan) {
+        room.say(&format!("   {line}"));
+    }
+    if room.confirm("Is this what shall be done? Begin?")? { Ok(()) } else { Err(CeremonyError::Declined) }
+}
+
+/// Says that it is done, and clears what nobody can open any more. What cannot be cleared now is cleared next time.
+pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
+    setting.room.say(&format!(
+        "Generation {} is ratified: {} custodians have proven it, and no generation before it can be opened any more.",
+        ratified.generation(),
+        ratified.generation.manifest.plan.k
+    ));
+    if let Err(error) = setting.copies.cleanup(&setting.judgement) {
+        setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error)));
+    }
+}
+
+/// The proposals of the inbox that can be planned: one for each name, of a known kind. Others are named and left alone.
+fn admissions(setting: &mut Setting<'_>, parent: &GenerationState) -> Vec<Admission> {
+    let mut by_name: BTreeMap<Name, Vec<Admission>> = BTreeMap::new();
+    for proposal in setting.copies.inbox() {
+        let admission = parse(&proposal.file).map(|(name, kind)| Admission {
+            replaces: parent.manifest.item(&name).map(|item| item.digest),
+            name,
+            kind,
+            file: proposal.file.clone(),
+            digest: proposal.digest,
+        });
+        match admission {
+            Ok(admission) => by_name.entry(admission.name.clone()).or_default().push(admission),
+            Err(reason) => setting.room.warn(&format!("inbox/{} is left alone: {reason}.", proposal.file)),
+        }
+    }
+    let mut admits = Vec::new();
+    for (name, mut proposals) in by_name {
+        if proposals.len() > 1 {
+            let files: Vec<&str> = proposals.iter().map(|proposal| proposal.file.as_str()).collect();
+            setting.room.warn(&format!(
+                "There are several proposals for {name}, and all are left alone: {}. Remove those that are not wanted.",
+                files.join(", ")
+            ));
+        } else {
+            admits.extend(proposals.pop());
+        }
+    }
+    admits
+}
+
+/// Name and kind of a proposal, from its file name: `NAME[.KIND][.ANYTHING].age`.
+fn parse(file: &str) -> Result<(Name, Name), String> {
+    let stem = file.strip_suffix(".age").ok_or_else(|| "its name does not end in .age".to_owned())?;
+    let mut parts = stem.split('.');
+    let name = parts.next().unwrap_or_default();
+    let kind = parts.next().unwrap_or("opaque");
+    let name: Name = name.parse().map_err(|error: crate::encoding::EncodingError| error.to_string())?;
+    let kind: Name = kind.parse().map_err(|error: crate::encoding::EncodingError| error.to_string())?;
+    crate::credential::Kind::try_from(&kind).map_err(|error| error.to_string())?;
+    Ok((name, kind))
+}

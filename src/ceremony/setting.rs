@@ -1,0 +1,112 @@
+//! What a ceremony is held with: the copies and what they prove, the policy, the tokens, the people.
+
+use crate::credential::Which as Credential;
+use crate::encoding::{Digest, Document, Time};
+use crate::policy::Policy;
+use crate::room::Room;
+use crate::token::attestation::Roots;
+use crate::token::channel::Source;
+use crate::transcript::{CeremonyKind, ExceptionKind, Judgement, Plan, Which, judge};
+use crate::vault::{Copies, VaultError, layout};
+
+use super::CeremonyError;
+
+/// What a ceremony is held with.
+pub struct Setting<'s> {
+    /// The copies of the vault that are here.
+    pub copies: &'s mut Copies,
+    /// What they prove; made anew by [`Setting::rejudge`].
+    pub judgement: Judgement,
+    /// The vault's policy, its digest checked.
+    pub policy: Policy,
+    /// Attestation roots: the maker's and the policy's.
+    pub roots: Roots,
+    /// The tokens.
+    pub source: &'s mut dyn Source,
+    /// The people.
+    pub room: &'s mut dyn Room,
+    /// What the machine's preflight found, one clause each.
+    pub weaknesses: Vec<String>,
+}
+
+impl Setting<'_> {
+    /// Reads all copies again and judges them.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn rejudge(&mut self) -> Result<(), VaultError> {
+        self.judgement = judge(&self.copies.snapshot()?);
+        Ok(())
+    }
+
+    /// A drill vault takes software tokens only, a real vault none.
+    ///
+    /// # Errors
+    /// [`CeremonyError::WrongTokens`].
+    pub fn check_tokens(&self) -> Result<(), CeremonyError> {
+        let practice = self.judgement.practice;
+        if self.source.software() == practice { Ok(()) } else { Err(CeremonyError::WrongTokens { practice }) }
+    }
+}
+
+/// On how many copies a file must stand before the ceremony of `plan` goes on.
+pub(super) fn required(policy: &Policy, plan: &Plan) -> usize {
+    let excepted = plan.exceptions.iter().any(|exception| exception.kind == ExceptionKind::Copies);
+    if excepted { plan.copies.len().min(usize::from(policy.copies)) } else { usize::from(policy.copies) }
+}
+
+/// Writes a new file to every copy; it must then stand on as many as the ceremony asks for.
+pub(super) fn write(
+    copies: &mut Copies, policy: &Policy, plan: &Plan, path: &str, bytes: &[u8],
+) -> Result<(), CeremonyError> {
+    copies.write_new(path, bytes)?.at_least(required(policy, plan))?;
+    Ok(())
+}
+
+/// Writes a signed document and its signature; the signature first, so that a document never stands alone.
+pub(super) fn write_signed(
+    copies: &mut Copies, policy: &Policy, plan: &Plan, stem: &str, bytes: &[u8], signature: &[u8],
+) -> Result<(), CeremonyError> {
+    write(copies, policy, plan, &format!("{stem}.sig"), signature)?;
+    write(copies, policy, plan, &format!("{stem}.json"), bytes)
+}
+
+/// The directory of a ceremony's generation, new or as it stands.
+pub(super) fn directory(judgement: &Judgement, plan: &Plan, id: &Digest) -> String {
+    let plain = layout::generation_directory(plan.generation, None);
+    let standing = judgement.unfinished.iter().find(|unfinished| unfinished.id == *id);
+    if let Some(unfinished) = standing {
+        return unfinished.directory.clone();
+    }
+    let taken = judgement.generations.iter().any(|generation| generation.directory == plain)
+        || judgement.directories.contains(&plain);
+    if taken { layout::generation_directory(plan.generation, Some(id)) } else { plain }
+}
+
+/// The clock must not stand before what is on record.
+pub(super) fn clock_is_behind(judgement: &Judgement, now: Time) -> Option<Time> {
+    let records = judgement.records.iter().map(|record| record.body().time);
+    let plans = judgement.generations.iter().map(|generation| generation.manifest.plan.started);
+    records.chain(plans).max().filter(|last| *last > now)
+}
+
+/// What the ceremony is, in one line for people.
+pub(super) fn describe(plan: &Plan) -> String {
+    match (plan.kind, &plan.grant) {
+        (CeremonyKind::Recover, Some(grant)) => format!("recover {} for {}", grant.item, grant.requester),
+        (kind, _) => kind.to_string(),
+    }
+}
+
+/// The credential that a grant names, in the words of the credential kinds.
+pub(super) fn credential(which: Which) -> Credential {
+    match which {
+        Which::Installed => Credential::Installed,
+        Which::Next => Credential::Next,
+    }
+}
+
+/// The id of a ceremony.
+pub(super) fn id(plan: &Plan) -> Digest {
+    plan.digest()
+}

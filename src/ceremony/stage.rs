@@ -1,0 +1,322 @@
+//! The next generation: a new root, n new shares, every item sealed anew, all of it checked before anything is signed.
+//!
+//! The old root exists from the first line of [`stage`] to its end, as the two keys that are derived from it; the new
+//! root, until its shares are sealed and checked.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use crate::credential::Kind;
+use crate::encoding::{Digest, Document, Name};
+use crate::policy::Policy;
+use crate::sealing::item::{self, ItemRecord};
+use crate::sealing::root::{InboxIdentity, SuccessionKey, VaultIdentity, vault_identity};
+use crate::sealing::share::{ShareRecord, seal_share};
+use crate::sharing::{self, Commitments, Split, Threshold};
+use crate::transcript::{
+    GenerationState, IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Plan, Refused, check_manifest_follows,
+};
+use crate::vault::{Copies, layout};
+
+use super::open::Opened;
+use super::setting::{required, write};
+use super::{CeremonyError, Setting};
+
+/// Evidence that the next generation is written and checked, and not yet committed. Consumed by the commit.
+pub struct Staged {
+    pub(super) id: Digest,
+    pub(super) directory: String,
+    pub(super) manifest: Manifest,
+    pub(super) succession: SuccessionKey,
+}
+
+/// Makes the next generation out of what round 1 opened.
+///
+/// # Errors
+/// [`CeremonyError`]; nothing is committed, and the current generation stands.
+pub(super) fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged, CeremonyError> {
+    let Opened { plan, id, directory, approvals, shares } = opened;
+    let parent = plan.parent.and_then(|parent| setting.judgement.generation(&parent)).cloned();
+    let old = match &parent {
+        Some(parent) => {
+            let commitments = Commitments::new(parent.manifest.commitments.clone())?;
+            let root = sharing::combine(&commitments, shares)?;
+            Some(Keys::derive(&root, &plan.vault, parent.generation)?)
+        }
+        None => None,
+    };
+
+    let n = u8::try_from(plan.roster.len()).map_err(|_| CeremonyError::Threshold { k: plan.k, n: plan.roster.len() })?;
+    let Split { root, shares, commitments } = sharing::split(&Threshold::new(plan.k, n)?)?;
+    let new = Keys::derive(&root, &plan.vault, plan.generation)?;
+    drop(root);
+
+    let share_keys: Vec<IndexedShareKey> = plan
+        .roster
+        .iter()
+        .filter_map(|entry| match (approvals.get(&entry.index), &parent) {
+            (Some(approval), _) => Some(IndexedShareKey::new(entry.index, approval.body().share_key.clone())),
+            (None, Some(parent)) => parent.manifest.share_key(entry.index).cloned(),
+            (None, None) => None,
+        })
+        .collect();
+
+    let mut writer = Writer { copies: setting.copies, policy: &setting.policy, plan: &plan, directory: &directory };
+    let envelopes = writer.envelopes(&share_keys, shares, &commitments)?;
+    let carried = writer.items(parent.as_ref(), old.as_ref(), &new)?;
+    let closings = parent.as_ref().map(closings).unwrap_or_default();
+    let records = unfolded_records(setting, parent.as_ref());
+
+    let manifest = Manifest {
+        format: Manifest::FORMAT.to_owned(),
+        commitments: commitments.points().to_vec(),
+        share_keys,
+        vault_recipient: new.identity.recipient(),
+        succession_key: new.succession.public(),
+        inbox_recipient: carried.inbox_recipient,
+        inbox_identity: carried.inbox_identity,
+        envelopes,
+        items: carried.items,
+        refused: carried.refused,
+        approvals: approvals.iter().map(|(&index, approval)| IndexedDigest { index, digest: approval.digest() }).collect(),
+        closings,
+        records,
+        plan,
+    };
+    if let Some(parent) = &parent {
+        check_manifest_follows(&parent.manifest, &parent.digest, &manifest, &approvals)
+            .map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
+    }
+    check_items(setting.copies, &manifest, &directory, &new.identity)?;
+    write(setting.copies, &setting.policy, &manifest.plan, &layout::manifest(&directory), &manifest.encode())?;
+
+    let succession = match old {
+        Some(old) => old.succession,
+        None => new.succession,
+    };
+    Ok(Staged { id, directory, manifest, succession })
+}
+
+/// What is derived from a root.
+pub(super) struct Keys {
+    pub(super) identity: VaultIdentity,
+    pub(super) succession: SuccessionKey,
+}
+
+impl Keys {
+    pub(super) fn derive(root: &crate::secret::Root, vault: &Digest, generation: u64) -> Result<Self, CeremonyError> {
+        let identity = vault_identity(root, vault, generation);
+        Ok(Self { identity, succession: SuccessionKey::derive(root, vault, generation)? })
+    }
+}
+
+fn closings(parent: &GenerationState) -> Vec<IndexedDigest> {
+    parent.closings.iter().map(|(&index, closing)| IndexedDigest { index, digest: closing.digest() }).collect()
+}
+
+/// The records that no manifest of the line has folded in yet, sorted.
+fn unfolded_records(setting: &Setting<'_>, parent: Option<&GenerationState>) -> Vec<Digest> {
+    if parent.is_none() {
+        return Vec::new();
+    }
+    let folded: std::collections::BTreeSet<Digest> =
+        setting.judgement.line().flat_map(|generation| generation.manifest.records.iter().copied()).collect();
+    let mut records: Vec<Digest> = setting
+        .judgement
+        .records
+        .iter()
+        .map(crate::transcript::Signed::digest)
+        .filter(|digest| !folded.contains(digest))
+        .collect();
+    records.sort();
+    records
+}
+
+/// What the items of the parent became.
+struct Carried {
+    items: Vec<ItemEntry>,
+    refused: Vec<Refused>,
+    inbox_recipient: String,
+    inbox_identity: Digest,
+}
+
+struct Writer<'a> {
+    copies: &'a mut Copies,
+    policy: &'a Policy,
+    plan: &'a Plan,
+    directory: &'a str,
+}
+
+impl Writer<'_> {
+    /// Seals every custodian's share to the custodian's share key, and checks every share against the commitments.
+    fn envelopes(
+        &mut self, keys: &[IndexedShareKey], shares: Vec<(u8, crate::secret::ShareValue)>, commitments: &Commitments,
+    ) -> Result<Vec<IndexedDigest>, CeremonyError> {
+        let n = u8::try_from(shares.len()).unwrap_or(u8::MAX);
+        let mut envelopes = Vec::with_capacity(shares.len());
+        for ((index, share), key) in shares.into_iter().zip(keys) {
+            let record = ShareRecord {
+                vault: self.plan.vault,
+                generation: self.plan.generation,
+                index,
+                k: self.plan.k,
+                n,
+                commitments: commitments.digest(),
+            };
+            let sealed = seal_share(&key.public, &record, &share)?;
+            sharing::check(commitments, index, share)?;
+            let name = self.plan.custodian(index).map(|entry| &entry.name).ok_or_else(|| CeremonyError::StageCheck {
+                reason: format!("share {index} has no custodian"),
+            })?;
+            let path = layout::in_generation(self.directory, &layout::share_file(index, name));
+            write(self.copies, self.policy, self.plan, &path, &sealed)?;
+            envelopes.push(IndexedDigest { index, digest: Digest::of(&sealed) });
+        }
+        Ok(envelopes)
+    }
+
+    /// Seals every item of the parent anew, makes the next credential of the granted one, admits what the plan names.
+    fn items(
+        &mut self, parent: Option<&GenerationState>, old: Option<&Keys>, new: &Keys,
+    ) -> Result<Carried, CeremonyError> {
+        let inbox = match (parent, old) {
+            (Some(parent), Some(old)) => self.inbox_identity(parent, old)?,
+            _ => InboxIdentity::generate(),
+        };
+        let recipient = new.identity.recipient();
+        let inbox_record = self.record(&layout::inbox_name(), &layout::inbox_kind());
+        let payload = inbox.payload();
+        let path = layout::in_generation(self.directory, layout::INBOX_IDENTITY);
+        let inbox_identity = self.seal(&path, &recipient, &inbox_record, &mut payload.expose_secret())?;
+
+        let (admitted, refused) = self.admissions(&inbox, &recipient)?;
+        let mut items = BTreeMap::new();
+        if let (Some(parent), Some(old)) = (parent, old) {
+            for item in &parent.manifest.items {
+                if !admitted.contains_key(&item.name) {
+                    items.insert(item.name.clone(), self.carry(parent, old, item, &recipient)?);
+                }
+            }
+        }
+        items.extend(admitted);
+        let items = items.into_values().collect();
+        Ok(Carried { items, refused, inbox_recipient: inbox.recipient(), inbox_identity })
+    }
+
+    fn record(&self, name: &Name, kind: &Name) -> ItemRecord {
+        ItemRecord { vault: self.plan.vault, name: name.clone(), kind: kind.clone() }
+    }
+
+    fn inbox_identity(&mut self, parent: &GenerationState, old: &Keys) -> Result<InboxIdentity, CeremonyError> {
+        let file = self.copies.open_file(&parent.path(layout::INBOX_IDENTITY), &parent.manifest.inbox_identity)?;
+        let record = self.record(&layout::inbox_name(), &layout::inbox_kind());
+        let mut payload = zeroize::Zeroizing::new(Vec::with_capacity(256));
+        item::open_item(&old.identity, &record, file)?
+            .take(256)
+            .read_to_end(&mut payload)
+            .map_err(CeremonyError::io("reading the inbox identity"))?;
+        Ok(InboxIdentity::from_payload(&payload)?)
+    }
+
+    fn seal(
+        &mut self, path: &str, recipient: &str, record: &ItemRecord, payload: &mut dyn Read,
+    ) -> Result<Digest, CeremonyError> {
+        let mut failed = None;
+        let written = self.copies.write_stream(path, &mut |writer| {
+            item::seal_item(recipient, record, writer, payload).map_err(|error| {
+                let text = crate::error::sentence(&error);
+                failed = Some(error);
+                std::io::Error::other(text)
+            })
+        });
+        match (written, failed) {
+            (_, Some(error)) => Err(error.into()),
+            (written, None) => Ok(written?.at_least(required(self.policy, self.plan))?),
+        }
+    }
+
+    fn carry(
+        &mut self, parent: &GenerationState, old: &Keys, item: &ItemEntry, recipient: &str,
+    ) -> Result<ItemEntry, CeremonyError> {
+        let record = self.record(&item.name, &item.kind);
+        let file = self.copies.open_file(&parent.path(&layout::item_file(&item.name)), &item.digest)?;
+        let mut payload = item::open_item(&old.identity, &record, file)?;
+        let path = layout::in_generation(self.directory, &layout::item_file(&item.name));
+        let granted = self.plan.grant.as_ref().filter(|grant| grant.item == item.name);
+        let (digest, public) = match granted {
+            None => (self.seal(&path, recipient, &record, &mut payload)?, item.public.clone()),
+            Some(grant) => {
+                let which = super::setting::credential(grant.credential);
+                let kind = Kind::try_from(&item.kind)?;
+                let mut next =
+                    kind.renew(Box::new(payload), which, &self.policy.password, self.plan.generation, &item.public)?;
+                (self.seal(&path, recipient, &record, &mut next.payload)?, next.public)
+            }
+        };
+        Ok(ItemEntry { name: item.name.clone(), kind: item.kind.clone(), digest, admitted: item.admitted, public })
+    }
+
+    /// Opens the proposals that the plan names; one that cannot become an item is refused, and stops nothing.
+    fn admissions(
+        &mut self, inbox: &InboxIdentity, recipient: &str,
+    ) -> Result<(BTreeMap<Name, ItemEntry>, Vec<Refused>), CeremonyError> {
+        let (mut admitted, mut refused) = (BTreeMap::new(), Vec::new());
+        let plan = self.plan;
+        for admission in &plan.admits {
+            match self.admit(admission, inbox, recipient) {
+                Ok(item) => {
+                    admitted.insert(item.name.clone(), item);
+                }
+                Err(error @ (CeremonyError::Sealing(_) | CeremonyError::Credential(_))) => {
+                    let reason = crate::error::sentence(&error).chars().filter(|c| !c.is_control()).take(400).collect();
+                    refused.push(Refused { file: admission.file.clone(), digest: admission.digest, reason });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        refused.sort_by(|a, b| a.file.cmp(&b.file));
+        Ok((admitted, refused))
+    }
+
+    fn admit(
+        &mut self, admission: &crate::transcript::Admission, inbox: &InboxIdentity, recipient: &str,
+    ) -> Result<ItemEntry, CeremonyError> {
+        let path = layout::inbox_file(&admission.file);
+        // Read to its end before anything is written: a proposal that does not open leaves nothing behind.
+        let file = self.copies.open_file(&path, &admission.digest)?;
+        let mut proposal = item::open_inbox(&[inbox], file)?;
+        std::io::copy(&mut proposal, &mut std::io::sink()).map_err(CeremonyError::io("reading a proposal"))?;
+
+        let file = self.copies.open_file(&path, &admission.digest)?;
+        let proposal = item::open_inbox(&[inbox], file)?;
+        let mut prepared = Kind::try_from(&admission.kind)?.admit(Box::new(proposal))?;
+        let record = self.record(&admission.name, &admission.kind);
+        let path = layout::in_generation(self.directory, &layout::item_file(&admission.name));
+        let digest = self.seal(&path, recipient, &record, &mut prepared.payload)?;
+        Ok(ItemEntry {
+            name: admission.name.clone(),
+            kind: admission.kind.clone(),
+            digest,
+            admitted: self.plan.generation,
+            public: prepared.public,
+        })
+    }
+}
+
+/// Opens every sealed file of the new generation to its end with the new identity.
+fn check_items(
+    copies: &mut Copies, manifest: &Manifest, directory: &str, identity: &VaultIdentity,
+) -> Result<(), CeremonyError> {
+    let vault = manifest.plan.vault;
+    let inbox = (layout::INBOX_IDENTITY.to_owned(), layout::inbox_name(), layout::inbox_kind(), manifest.inbox_identity);
+    let items = manifest
+        .items
+        .iter()
+        .map(|item| (layout::item_file(&item.name), item.name.clone(), item.kind.clone(), item.digest));
+    for (file, name, kind, digest) in items.chain([inbox]) {
+        let sealed = copies.open_file(&layout::in_generation(directory, &file), &digest)?;
+        let mut payload = item::open_item(identity, &ItemRecord { vault, name, kind }, sealed)?;
+        std::io::copy(&mut payload, &mut std::io::sink()).map_err(CeremonyError::io("opening an item again"))?;
+    }
+    Ok(())
+}
