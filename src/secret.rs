@@ -92,6 +92,53 @@ impl Pin {
 #[error("a PIN has 6 to 8 characters, without spaces")]
 pub struct PinShape;
 
+/// How a management key enciphers (NIST SP 800-78-4, table 6-2; the values are the algorithm identifiers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManagementAlgorithm {
+    /// Three-key Triple DES, 24 bytes.
+    TripleDes = 0x03,
+    /// AES-128.
+    Aes128 = 0x08,
+    /// AES-192.
+    Aes192 = 0x0a,
+    /// AES-256.
+    Aes256 = 0x0c,
+}
+
+impl ManagementAlgorithm {
+    /// Length of the key in bytes.
+    pub const fn key_length(self) -> usize {
+        match self {
+            Self::Aes128 => 16,
+            Self::TripleDes | Self::Aes192 => 24,
+            Self::Aes256 => 32,
+        }
+    }
+}
+
+/// A PIV card's management key (9B).
+pub struct ManagementKey {
+    algorithm: ManagementAlgorithm,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl ManagementKey {
+    /// Takes the buffer over; `None` if it is not as long as the algorithm wants.
+    pub fn new(algorithm: ManagementAlgorithm, bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
+        (bytes.len() == algorithm.key_length()).then_some(Self { algorithm, bytes })
+    }
+
+    /// How it enciphers.
+    pub fn algorithm(&self) -> ManagementAlgorithm {
+        self.algorithm
+    }
+
+    /// The bytes. Every call is a place to look at in a review.
+    pub fn expose_secret(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A credential, or any other secret bytes of no fixed size.
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
@@ -112,3 +159,4 @@ static_assertions::assert_not_impl_any!(ShareValue: Clone, Copy, std::fmt::Debug
 static_assertions::assert_not_impl_any!(SharedX: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
 static_assertions::assert_not_impl_any!(Pin: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
 static_assertions::assert_not_impl_any!(SecretBytes: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
+static_assertions::assert_not_impl_any!(ManagementKey: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);

@@ -1,0 +1,1 @@
+//! Cards behind PC/SC.

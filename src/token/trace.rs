@@ -1,0 +1,1 @@
+//! An APDU log for figures: headers, lengths and status words, never a body.
