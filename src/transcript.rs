@@ -1,1 +1,30 @@
-//! transcript
+//! The signed documents of a vault, and what they prove (`docs/format.md`, sections 2 to 4). Pure: no I/O.
+//!
+//! [`document`] and its neighbours give the documents as types; [`signed`] makes the evidence that a key signed one;
+//! [`judge`] gives the verdict over everything that stands on one or more copies of a vault.
+//!
+//! Not promised here: anything about secrets. Whether an envelope opens is known only to its token.
+
+pub mod approval;
+pub mod closing;
+pub mod document;
+pub mod enrolment;
+pub mod founding;
+pub mod judge;
+pub mod manifest;
+pub mod plan;
+pub mod record;
+pub mod signed;
+pub mod snapshot;
+
+pub use approval::{Approval, Attestation, Class, ShareKey, Verdict};
+pub use closing::Closing;
+pub use document::{Checked, DocumentError};
+pub use enrolment::Enrolment;
+pub use founding::{CopyMark, Founding, Nonce32, RosterEntry};
+pub use judge::{Fate, Finding, Fork, GenerationState, JudgeError, Judgement, Severity, Stage, Unfinished, judge};
+pub use manifest::{IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Refused};
+pub use plan::{Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, Grant, Plan, Which};
+pub use record::{Record, RecordBody, RecordKind, Signer};
+pub use signed::{Signed, SignedError};
+pub use snapshot::{Content, CopyView, Snapshot};

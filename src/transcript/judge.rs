@@ -1,0 +1,293 @@
+//! The verdict over everything that stands on the copies of a vault (`docs/format.md`, section 4). Pure.
+
+mod follow;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use super::approval::Approval;
+use super::closing::Closing;
+use super::founding::Founding;
+use super::manifest::Manifest;
+use super::plan::Plan;
+use super::record::Record;
+use super::signed::Signed;
+use super::snapshot::Snapshot;
+use crate::encoding::{Digest, Nonce16};
+use crate::error::{Advice, Exit};
+
+pub use follow::{FollowError, check_manifest_follows, check_plan_follows};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something is missing on one copy, or left over; nothing was falsified.
+    Note,
+    /// A byte is not what was signed, or what was signed is not there.
+    Wrong,
+}
+
+/// One thing that was noticed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// Path of the copy; none if it concerns all.
+    pub copy: Option<String>,
+    /// Path in the copy; empty if it concerns no one file.
+    pub file: String,
+    /// What, as a clause.
+    pub what: String,
+    /// What to do now; may be empty.
+    pub hint: String,
+}
+
+/// Several committed manifests with one parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// Digest of the parent's manifest; none: several generations 1.
+    pub parent: Option<Digest>,
+    /// Digests of the committed manifests.
+    pub children: Vec<Digest>,
+    /// The one of them that is ratified, if exactly one is: then the others can never be, and the line goes on there.
+    pub settled: Option<Digest>,
+}
+
+/// How far an unfinished ceremony came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// A plan, and perhaps approvals.
+    Gathering,
+    /// A manifest, without COMMIT.
+    Staged,
+    /// COMMIT is there; round 2 is to be finished.
+    Committed,
+}
+
+/// A ceremony that was begun, and neither ratified, nor abandoned, nor made impossible by another.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// Its id.
+    pub id: Digest,
+    /// Its number.
+    pub number: u64,
+    /// Its directory under `generations/`, on the first copy that has it.
+    pub directory: String,
+    /// Its plan.
+    pub plan: Plan,
+    /// How far it came.
+    pub stage: Stage,
+    /// Valid approvals, by index. Where a custodian has several, the one that the manifest lists, or else one of them.
+    pub approvals: BTreeMap<u8, Signed<Approval>>,
+    /// Digest of the manifest, once it is staged.
+    pub manifest: Option<Digest>,
+}
+
+/// What became of a ceremony.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Its manifest is committed and in the line.
+    Committed,
+    /// It is recorded as abandoned, and no COMMIT of it is known.
+    Abandoned,
+    /// Its parent is extinct, and another generation follows: it can never be gathered, or never be ratified.
+    DeadSibling,
+    /// None of these.
+    Unfinished,
+}
+
+/// One generation, as far as it is written.
+#[derive(Debug, Clone)]
+pub struct GenerationState {
+    /// Its number: the position in the line.
+    pub generation: u64,
+    /// Its directory under `generations/`, on the first copy that has it.
+    pub directory: String,
+    /// The ceremony that made it.
+    pub ceremony: Digest,
+    /// What was done.
+    pub manifest: Manifest,
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// COMMIT verifies over the manifest.
+    pub commit: bool,
+    /// Committed (format, section 4): for generation 1 this takes all closings too.
+    pub committed: bool,
+    /// Why it is not committed though COMMIT verifies.
+    pub defect: Option<String>,
+    /// Ratified.
+    pub ratified: bool,
+    /// Fewer than k custodians hold it.
+    pub extinct: bool,
+    /// In the line that leads to the current generation.
+    pub in_line: bool,
+    /// Valid approvals, by index.
+    pub approvals: BTreeMap<u8, Signed<Approval>>,
+    /// Valid closings, by index.
+    pub closings: BTreeMap<u8, Signed<Closing>>,
+    /// The custodians who still hold a share key of it, ascending.
+    pub holders: Vec<u8>,
+    /// Places in [`Judgement::copies`] of the copies that have every file of it, right in every byte.
+    pub complete_on: Vec<usize>,
+}
+
+impl GenerationState {
+    /// Path of a file of this generation in a copy, for example of `COMMIT`.
+    pub fn path(&self, file: &str) -> String {
+        format!("generations/{}/{file}", self.directory)
+    }
+}
+
+/// A copy that took part in the verdict.
+#[derive(Debug, Clone)]
+pub struct CopyState {
+    /// Where it is, for people.
+    pub path: String,
+    /// Its id, if it has a good mark.
+    pub id: Option<Nonce16>,
+    /// Number of files that other copies have and this one has not.
+    pub missing: usize,
+    /// Something on it is wrong.
+    pub wrong: bool,
+}
+
+/// The verdict.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The vault id.
+    pub vault: Digest,
+    /// The founding body.
+    pub founding: Founding,
+    /// A drill vault.
+    pub practice: bool,
+    /// The copies.
+    pub copies: Vec<CopyState>,
+    /// Every generation that has a manifest, committed or not, by number and digest.
+    pub generations: Vec<GenerationState>,
+    /// Wrong ones first.
+    pub findings: Vec<Finding>,
+    /// The first fork of the line.
+    pub fork: Option<Fork>,
+    /// By number.
+    pub unfinished: Vec<Unfinished>,
+    /// The highest number that any ceremony here has shown; 0: none.
+    pub highest_number: u64,
+    /// Valid records, by time.
+    pub records: Vec<Signed<Record>>,
+    ceremonies: BTreeMap<Digest, (Plan, Fate)>,
+    abandoned: std::collections::BTreeSet<Digest>,
+    line: Vec<usize>,
+}
+
+/// Judges everything that was read.
+pub fn judge(snapshot: &Snapshot) -> Judgement {
+    verdict::verdict(snapshot)
+}
+
+impl Judgement {
+    /// Whether nothing is wrong; notes do not count.
+    pub fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity == Severity::Note)
+    }
+
+    /// The current generation: the last committed one of a line without an unsettled fork.
+    ///
+    /// # Errors
+    /// [`JudgeError`].
+    pub fn current(&self) -> Result<&GenerationState, JudgeError> {
+        if let Some(fork) = self.fork.as_ref().filter(|fork| fork.settled.is_none()) {
+            return Err(JudgeError::Fork { fork: fork.clone() });
+        }
+        self.line().last().ok_or(JudgeError::NotFounded)
+    }
+
+    /// The committed generations, from 1 to the last before an unsettled fork.
+    pub fn line(&self) -> impl DoubleEndedIterator<Item = &GenerationState> {
+        self.line.iter().map(|&place| &self.generations[place])
+    }
+
+    /// The last ratified generation of the line.
+    pub fn ratified_head(&self) -> Option<&GenerationState> {
+        self.line().rev().find(|generation| generation.ratified)
+    }
+
+    /// The current generation, if it is not ratified: then nothing but its round 2 may go on.
+    pub fn unratified(&self) -> Option<&GenerationState> {
+        self.current().ok().filter(|generation| !generation.ratified)
+    }
+
+    /// The generation with this manifest, committed or not.
+    pub fn generation(&self, manifest: &Digest) -> Option<&GenerationState> {
+        self.generations.iter().find(|generation| generation.digest == *manifest)
+    }
+
+    /// The generation that this ceremony made, committed or not.
+    pub fn generation_of(&self, ceremony: &Digest) -> Option<&GenerationState> {
+        let mut made = self.generations.iter().filter(|generation| generation.ceremony == *ceremony);
+        let first = made.next();
+        made.find(|generation| generation.committed).or(first)
+    }
+
+    /// The custodians who still hold a share key of this generation, ascending.
+    pub fn holders(&self, manifest: &Digest) -> &[u8] {
+        self.generation(manifest).map_or(&[], |generation| &generation.holders)
+    }
+
+    /// Whether this ceremony is recorded as abandoned: by a signed record, or by a plan that k custodians approved.
+    /// False if it turned out to be committed.
+    pub fn is_abandoned(&self, ceremony: &Digest) -> bool {
+        self.abandoned.contains(ceremony) && self.knows_ceremony(ceremony) != Some(Fate::Committed)
+    }
+
+    /// What became of this ceremony, if anything is known of it.
+    pub fn knows_ceremony(&self, ceremony: &Digest) -> Option<Fate> {
+        let known = self.ceremonies.get(ceremony).map(|(_, fate)| *fate);
+        known.or_else(|| self.abandoned.contains(ceremony).then_some(Fate::Abandoned))
+    }
+
+    /// The plan of this ceremony.
+    pub fn ceremony(&self, ceremony: &Digest) -> Option<&Plan> {
+        self.ceremonies.get(ceremony).map(|(plan, _)| plan)
+    }
+
+    /// The number for the next ceremony; tokens may know of higher ones.
+    pub fn next_number(&self) -> u64 {
+        self.highest_number + 1
+    }
+}
+
+/// There is no current generation.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum JudgeError {
+    /// Generation 1 is not committed.
+    #[error("the vault is not founded: not all founders have approved and closed generation 1")]
+    NotFounded,
+    /// Two committed generations follow one, and neither is ratified, or both claim to be.
+    #[error("two generations follow the same one (a fork): {}",
+        fork.children.iter().map(Digest::words).collect::<Vec<_>>().join("; "))]
+    Fork {
+        /// The fork.
+        fork: Fork,
+    },
+}
+
+impl Advice for JudgeError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotFounded => "run `claviger resume` with the founders' tokens, or found again in new directories",
+            Self::Fork { .. } => {
+                "do nothing with this vault yet: keep all copies as they are, run `claviger verify`, and find out who held \
+                 which ceremony"
+            }
+        };
+        Some(hint.to_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotFounded => Exit::Resumable,
+            Self::Fork { .. } => Exit::Verification,
+        }
+    }
+}
