@@ -214,3 +214,4 @@ impl Advice for TokenError {
         }
     }
 }
+pub mod soft;

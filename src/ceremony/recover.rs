@@ -3,7 +3,7 @@
 use crate::encoding::{Name, Time};
 use crate::transcript::{CeremonyKind, Grant, Which};
 
-use super::plan::Purpose;
+use super::plan::{Purpose, following};
 use super::reveal::{Target, no_item, reveal};
 use super::script::{Script, Step, Walk};
 use super::{CeremonyError, Setting, rotate};
@@ -48,7 +48,7 @@ pub fn recover(setting: &mut Setting<'_>, request: &Request, target: &Target) ->
     };
     let purpose = Purpose { kind: CeremonyKind::Recover, grant: Some(grant), admits: Vec::new() };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Recover)?);
-    let ratified = rotate::two_rounds(setting, &mut walk, &purpose)?;
+    let ratified = rotate::two_rounds(setting, &mut walk, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
     walk.enter(Step::Reveal, setting.room)?;
     reveal(setting, ratified, target)?;
     walk.enter(Step::End, setting.room)?;

@@ -8,7 +8,7 @@ use crate::transcript::{Admission, CeremonyKind, GenerationState, Plan};
 
 use super::close::{Ratified, close};
 use super::commit::commit;
-use super::open::open;
+use super::open::{Opened, open};
 use super::plan::{Purpose, Sofar, following, read_aloud};
 use super::script::{Script, Step, Walk};
 use super::stage::stage;
@@ -24,7 +24,7 @@ pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     let admits = admissions(setting, &parent);
     let purpose = Purpose { kind: CeremonyKind::Rotate, grant: None, admits };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Rotate)?);
-    let ratified = two_rounds(setting, &mut walk, &purpose)?;
+    let ratified = two_rounds(setting, &mut walk, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
     for refused in &ratified.generation.manifest.refused {
         setting.room.warn(&format!("inbox/{} did not become an item: {}.", refused.file, refused.reason));
     }
@@ -45,20 +45,37 @@ pub(super) fn settled(setting: &Setting<'_>) -> Result<GenerationState, Ceremony
     Ok(current.clone())
 }
 
-/// Everything from the look at the room to the ratified generation.
+/// Everything from the look at the room to the ratified generation. `plan` is asked again when the ceremony must begin
+/// again.
 pub(super) fn two_rounds(
-    setting: &mut Setting<'_>, walk: &mut Walk, purpose: &Purpose,
+    setting: &mut Setting<'_>, walk: &mut Walk,
+    plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Ratified, CeremonyError> {
     preflight(setting, walk)?;
+    let opened = gather(setting, walk, plan)?;
+    walk.enter(Step::Stage, setting.room)?;
+    let staged = stage(setting, opened)?;
+    walk.enter(Step::Commit, setting.room)?;
+    let committed = commit(setting, staged)?;
+    setting.room.say(&format!("Generation {} is written to every copy and read back.", committed.plan.generation));
+    walk.enter(Step::Close, setting.room)?;
+    let ratified = close(setting, committed)?;
+    finish(setting, &ratified);
+    Ok(ratified)
+}
+
+/// Round 1, again with a further plan when a token's number or an exception asks for it.
+fn gather(
+    setting: &mut Setting<'_>, walk: &mut Walk,
+    plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
+) -> Result<Opened, CeremonyError> {
     let mut sofar = Sofar::default();
-    let opened = loop {
-        let parent = settled(setting)?;
+    loop {
         walk.enter(Step::Plan, setting.room)?;
-        let plan = following(setting, &parent, purpose, &mut sofar)?;
+        let plan = plan(setting, &mut sofar)?;
         agree(setting.room, &plan)?;
         walk.enter(Step::Approve, setting.room)?;
         match open(setting, plan) {
-            Ok(opened) => break opened,
             Err(CeremonyError::Again { above, exception }) => {
                 sofar.above = above;
                 sofar.exceptions.extend(exception.map(|exception| *exception));
@@ -66,18 +83,9 @@ pub(super) fn two_rounds(
                 walk.again();
                 setting.room.say("The ceremony begins again with a new plan. Those who approved the one before approve once more.");
             }
-            Err(error) => return Err(error),
+            opened => return opened,
         }
-    };
-    walk.enter(Step::Stage, setting.room)?;
-    let staged = stage(setting, opened)?;
-    walk.enter(Step::Commit, setting.room)?;
-    let committed = commit(setting, staged)?;
-    setting.room.say(&format!("Generation {} is committed.", committed.plan.generation));
-    walk.enter(Step::Close, setting.room)?;
-    let ratified = close(setting, committed)?;
-    finish(setting, &ratified);
-    Ok(ratified)
+    }
 }
 
 /// Shows what the machine tells of itself.
