@@ -1,0 +1,115 @@
+//! Opening the vault that a command is about: its copies, whether it is the expected one, its policy.
+
+use std::path::{Path, PathBuf};
+
+use crate::ceremony::Setting;
+use crate::encoding::Digest;
+use crate::interrupt;
+use crate::policy::Policy;
+use crate::process;
+use crate::room::Room;
+use crate::room::terminal::Terminal;
+use crate::token::attestation::Roots;
+use crate::transcript::{Judgement, Severity, judge};
+use crate::vault::{Copies, layout};
+
+use super::{Failure, Tokens};
+
+/// A vault, read and judged.
+pub struct OpenVault {
+    /// Its copies.
+    pub copies: Copies,
+    /// What they prove.
+    pub judgement: Judgement,
+}
+
+/// Reads all copies of a vault and judges them.
+///
+/// # Errors
+/// [`Failure::OtherVault`] if `expect` names another vault.
+pub fn open(paths: &[PathBuf], expect: Option<&str>) -> Result<OpenVault, Failure> {
+    let copies = Copies::open(paths)?;
+    let judgement = judge(&copies.snapshot()?);
+    check_expected(&judgement.vault, expect)?;
+    Ok(OpenVault { copies, judgement })
+}
+
+/// # Errors
+/// [`Failure::OtherVault`].
+pub fn check_expected(vault: &Digest, expect: Option<&str>) -> Result<(), Failure> {
+    match expect {
+        Some(words) if !vault.is_named_by(words) => Err(Failure::OtherVault { found: vault.words() }),
+        _ => Ok(()),
+    }
+}
+
+/// The vault's policy: a `policy.toml` of any copy whose digest is the one that was approved.
+///
+/// # Errors
+/// [`Failure::Ceremony`] if no copy has it.
+pub fn policy(vault: &OpenVault) -> Result<Policy, Failure> {
+    let current = vault.judgement.current().map(|current| current.manifest.plan.policy);
+    let digest = current.unwrap_or(vault.judgement.founding.policy);
+    let bytes =
+        vault.copies.read_file(layout::POLICY, &digest).map_err(|_| crate::ceremony::CeremonyError::PolicyChanged)?;
+    let text = String::from_utf8_lossy(&bytes);
+    parse_policy(Path::new(layout::POLICY), &text)
+}
+
+/// # Errors
+/// [`Failure::Policy`] with the file's name.
+pub fn parse_policy(file: &Path, text: &str) -> Result<Policy, Failure> {
+    Policy::parse(text).map_err(|source| Failure::Policy { file: file.to_owned(), source: Box::new(source) })
+}
+
+/// Holds a ceremony: takes the terminal, the copies (locked and merged) and the tokens, and runs `ceremony`.
+///
+/// # Errors
+/// Exit code 2 at once without a terminal; otherwise what stopped the ceremony.
+pub fn hold(
+    paths: &[PathBuf], expect: Option<&str>, tokens: &Tokens,
+    ceremony: impl FnOnce(&mut Setting<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut room = Terminal::open()?;
+    interrupt::install().map_err(Failure::io("listening for Ctrl-C"))?;
+    let mut vault = open(paths, expect)?;
+    let _lock = vault.copies.lock()?;
+    vault.copies.merge()?;
+    vault.judgement = judge(&vault.copies.snapshot()?);
+    let policy = policy(&vault)?;
+    introduce(&vault, &policy, &mut room)?;
+    let roots = Roots::new(&policy.attestation_roots).map_err(crate::token::TokenError::from)?;
+    let mut source = tokens.source()?;
+    let OpenVault { mut copies, judgement } = vault;
+    let weaknesses = if judgement.practice { Vec::new() } else { process::weaknesses() };
+    let mut setting = Setting {
+        copies: &mut copies,
+        judgement,
+        policy,
+        roots,
+        source: source.as_mut(),
+        room: &mut room,
+        weaknesses,
+    };
+    ceremony(&mut setting)
+}
+
+/// Which vault this is, and what is wrong with its copies.
+fn introduce(vault: &OpenVault, policy: &Policy, room: &mut dyn Room) -> Result<(), Failure> {
+    let judgement = &vault.judgement;
+    if judgement.practice {
+        room.warn("A DRILL: this vault was founded with software tokens, and protects nothing.");
+    }
+    room.say(&format!("claviger {}, SHA-256 of this program: {}", env!("CARGO_PKG_VERSION"), process::own_digest_text()));
+    room.say(&format!("Vault \"{}\": {}", policy.name, judgement.vault.words()));
+    let wrong: Vec<_> = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).collect();
+    for finding in &wrong {
+        let copy = finding.copy.as_deref().unwrap_or("every copy");
+        room.warn(&format!("{copy}: {}: {}", finding.file, finding.what));
+    }
+    if wrong.is_empty() || room.confirm("Something is wrong with these copies (see above). Go on with what is right?")? {
+        Ok(())
+    } else {
+        Err(Failure::NotSound { wrong: wrong.len() })
+    }
+}
