@@ -14,9 +14,11 @@
 
 pub mod admission;
 pub mod attendance;
+mod attested;
 pub mod check;
 pub mod close;
 pub mod commit;
+pub mod enrolment;
 pub mod error;
 pub mod found;
 pub mod open;

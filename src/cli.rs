@@ -16,7 +16,6 @@ pub mod drill;
 pub mod enrol;
 pub mod failure;
 pub mod found;
-pub mod offline;
 pub mod open;
 pub mod recipient;
 pub mod recover;

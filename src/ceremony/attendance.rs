@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::collections::HashSet;
 
 use crate::ceremony::CeremonyError;
-use crate::encoding::{Digest, PublicKey};
+use crate::encoding::{Digest, Name, PublicKey};
 use crate::error::Advice;
 use crate::interrupt;
 use crate::room::{Room, Way};
@@ -93,6 +93,11 @@ impl<'r> Round<'r> {
     pub fn new(vault: Digest, roster: &'r [RosterEntry], needed: usize) -> Self {
         let (served, excluded) = (BTreeSet::new(), Vec::new());
         Self { vault, roster, served, excluded, passed: HashSet::new(), deferred: HashSet::new(), needed }
+    }
+
+    /// Further custodians are needed.
+    pub fn need(&mut self, more: usize) {
+        self.needed = self.served.len() + more;
     }
 
     /// Serves custodians until enough were served.
@@ -300,7 +305,7 @@ fn serve_with_pin<D: Desk>(
     desk: &mut D,
 ) -> Result<Option<D::Outcome>, ServeError> {
     loop {
-        let Some(pin) = ask_pin(presence, entry, source, room)? else { return Ok(None) };
+        let Some(pin) = ask_pin(presence, &entry.name, source, room)? else { return Ok(None) };
         let mut link = source.connect(presence).map_err(TokenError::from)?;
         let mut piv = Piv::select(link.begin().map_err(TokenError::from)?)?;
         let looked = read(&mut piv, vault)?;
@@ -322,14 +327,13 @@ fn serve_with_pin<D: Desk>(
 }
 
 /// Tries left are shown; the last one needs an explicit yes.
-fn ask_pin(
-    presence: &Presence, entry: &RosterEntry, source: &mut dyn Source, room: &mut dyn Room,
+pub(super) fn ask_pin(
+    presence: &Presence, name: &Name, source: &mut dyn Source, room: &mut dyn Room,
 ) -> Result<Option<Pin>, ServeError> {
     let tries = {
         let mut link = source.connect(presence).map_err(TokenError::from)?;
         Piv::select(link.begin().map_err(TokenError::from)?)?.pin_tries()?
     };
-    let name = &entry.name;
     let left = match tries {
         Some(0) => return Err(TokenError::PinBlocked.into()),
         Some(1) => {

@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh Debian machine: `make drill` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+
+# What the build needs, and what the tests speak to.
+BUILD_PACKAGES := build-essential pkg-config libpcsclite-dev
+TEST_PACKAGES := pcscd vsmartcard-vpcd yubico-piv-tool opensc yubikey-manager age openssl python3 python3-cryptography
+
+.PHONY: help drill test build-packages test-packages cargo nextest lint
+
+help:
+	@echo "make drill   build claviger and run a whole ceremony on software tokens"
+	@echo "make test    the complete suite, virtual cards through a real pcscd included"
+
+drill: build-packages cargo
+	cargo run --quiet --locked -- drill
+
+test: build-packages test-packages cargo nextest lint
+	cargo nextest run --locked --all-targets
+	cargo test --quiet --locked --doc
+
+lint: cargo
+	cargo fmt --check
+	cargo clippy --quiet --locked --all-targets -- -D warnings
+
+build-packages:
+	@tests/packages.sh $(BUILD_PACKAGES)
+
+test-packages:
+	@tests/packages.sh $(TEST_PACKAGES)
+
+cargo:
+	@command -v cargo >/dev/null || { echo "claviger needs Rust 1.88 or later: install it with rustup (https://rustup.rs), then run make again" >&2; exit 1; }
+
+nextest:
+	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest

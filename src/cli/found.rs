@@ -1,0 +1,98 @@
+//! `claviger found`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, Tokens, open};
+use crate::ceremony::{self, CeremonyError};
+use crate::encoding::Digest;
+use crate::policy::Policy;
+use crate::room::terminal::Terminal;
+use crate::transcript::{Checked, Class, Enrolment, Founding, Nonce32, RosterEntry};
+use crate::vault;
+
+/// Arguments of `found`.
+#[derive(Debug, Args)]
+pub struct Found {
+    /// The new vault's copies (directories), then one enrolment file for each custodian.
+    #[arg(required = true, num_args = 2.., value_names = ["VAULT", "ENROLMENT"])]
+    pub arguments: Vec<PathBuf>,
+    /// The policy.
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+}
+
+impl Found {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn run(self, tokens: &Tokens) -> Result<(), Failure> {
+        Terminal::open()?;
+        let (enrolments, paths): (Vec<_>, Vec<_>) = self.arguments.iter().cloned().partition(|path| path.is_file());
+        if paths.is_empty() || enrolments.is_empty() {
+            return Err(Failure::Arguments("expected VAULT (once for each copy), then ENROLMENT files".to_owned()));
+        }
+        let what = format!("reading {}", self.policy.display());
+        let bytes = std::fs::read(&self.policy).map_err(Failure::io(what))?;
+        let policy = open::parse_policy(&self.policy, &String::from_utf8_lossy(&bytes))?;
+        let enrolments = read(&enrolments)?;
+        let paths = prepare(&paths, &policy, &bytes, &enrolments)?;
+        open::hold(&paths, None, tokens, |setting| Ok(ceremony::found::found(setting)?))
+    }
+}
+
+/// Lays the vault out on its copies, or finds it laid out by an earlier attempt with the same founders and policy.
+///
+/// # Errors
+/// [`Failure`]; nothing is written if the founders or the policy do not fit.
+pub fn prepare(
+    paths: &[PathBuf], policy: &Policy, policy_bytes: &[u8], enrolments: &[Enrolment],
+) -> Result<Vec<PathBuf>, Failure> {
+    let practice = practice(enrolments)?;
+    let n = enrolments.len();
+    if n > 255 || usize::from(policy.threshold) > n || usize::from(policy.threshold) * 2 <= n {
+        return Err(CeremonyError::Threshold { k: policy.threshold, n }.into());
+    }
+    let roster = (1..=255)
+        .zip(enrolments)
+        .map(|(index, enrolment)| RosterEntry {
+            index,
+            name: enrolment.name.clone(),
+            group: enrolment.group.clone(),
+            signing_key: enrolment.signing_key,
+        })
+        .collect();
+    let random = Nonce32::random().map_err(CeremonyError::from)?;
+    let founding = Founding::new(practice, policy.threshold, Digest::of(policy_bytes), random, roster)
+        .map_err(|error| CeremonyError::Enrolments { reason: crate::error::sentence(&error) })?;
+    let paths = vault::with_media(paths, policy);
+    vault::create(&paths, &founding, policy_bytes)?;
+    Ok(paths)
+}
+
+fn practice(enrolments: &[Enrolment]) -> Result<bool, Failure> {
+    let software = enrolments.iter().filter(|enrolment| enrolment.class == Class::Software).count();
+    match software {
+        0 => Ok(false),
+        all if all == enrolments.len() => Ok(true),
+        _ => {
+            let reason = "some are software tokens (for drills), and some are cards".to_owned();
+            Err(CeremonyError::Enrolments { reason }.into())
+        }
+    }
+}
+
+fn read(paths: &[PathBuf]) -> Result<Vec<Enrolment>, Failure> {
+    paths
+        .iter()
+        .map(|path| {
+            let bytes = std::fs::read(path).map_err(Failure::io(format!("reading {}", path.display())))?;
+            Enrolment::read(&bytes).map_err(|error| {
+                let reason = format!("{}: {}", path.display(), crate::error::sentence(&error));
+                CeremonyError::Enrolments { reason }.into()
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,100 @@
+//! `claviger token list` and `claviger token show`. No PIN is needed, and nothing is changed.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Failure, Tokens};
+use crate::encoding::Digest;
+use crate::report;
+use crate::token::TokenError;
+use crate::token::channel::{Presence, Source};
+use crate::token::custody;
+use crate::token::firmware;
+use crate::token::piv::{Piv, SlotKey};
+use crate::token::slot::Slot;
+
+/// What to look at.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// The tokens that are present, a line each.
+    List(Output),
+    /// Everything that the tokens that are present say without a PIN.
+    Show(Output),
+}
+
+/// How it is printed.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Token {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn run(self, tokens: &Tokens) -> Result<(), Failure> {
+        let mut source = tokens.source()?;
+        let present = source.present()?;
+        let (all, json) = match self {
+            Self::List(output) => (false, output.json),
+            Self::Show(output) => (true, output.json),
+        };
+        let mut shown = Vec::with_capacity(present.len());
+        for presence in &present {
+            shown.push(match look(source.as_mut(), presence, all) {
+                Ok(token) => token,
+                Err(error) => json!({"reader": presence.reader, "error": crate::error::sentence(&error)}),
+            });
+        }
+        if json {
+            report::json(&Value::Array(shown));
+        } else {
+            report::text(&report::tokens::text(&shown));
+        }
+        Ok(())
+    }
+}
+
+fn look(source: &mut dyn Source, presence: &Presence, all: bool) -> Result<Value, TokenError> {
+    let software = source.software();
+    let mut link = source.connect(presence)?;
+    let mut piv = Piv::select(link.begin()?)?;
+    let version = piv.version();
+    let signing_key = custody::identify(&mut piv)?;
+    let mut token = json!({
+        "reader": presence.reader,
+        "software": software,
+        "firmware": version.map(|version| version.to_string()),
+        "serial": piv.serial(),
+        "pin_tries": piv.pin_tries()?,
+        "signing_key": signing_key.map(|key| key.to_string()),
+        "signing_key_words": signing_key.map(|key| Digest::of(&key.to_bytes()).words()),
+    });
+    if all {
+        let advisories = version.map(|version| firmware::advisories_for(version, false)).unwrap_or_default();
+        token["advisories"] = advisories.iter().map(|advisory| json!({"id": advisory.id, "text": advisory.text})).collect();
+        token["slots"] = slots(&mut piv)?;
+        token["anchors"] = match signing_key {
+            Some(key) => serde_json::to_value(custody::anchors(&mut piv, &key)?).unwrap_or_default(),
+            None => json!([]),
+        };
+    }
+    Ok(token)
+}
+
+fn slots(piv: &mut Piv<'_>) -> Result<Value, TokenError> {
+    let mut slots = Vec::new();
+    for slot in std::iter::once(Slot::Signature).chain(Slot::retired()) {
+        let key = match piv.slot_key(slot)? {
+            SlotKey::Empty => continue,
+            SlotKey::P256(key) => key.to_string(),
+            SlotKey::Other => "another algorithm".to_owned(),
+            SlotKey::Unknown => continue,
+        };
+        slots.push(json!({"slot": slot.to_string(), "key": key}));
+    }
+    Ok(Value::Array(slots))
+}
