@@ -1,6 +1,11 @@
 //! The verdict over everything that stands on the copies of a vault (`docs/format.md`, section 4). Pure.
 
+mod collect;
+mod files;
+mod findings;
 mod follow;
+mod line;
+mod outside;
 mod verdict;
 
 use std::collections::BTreeMap;

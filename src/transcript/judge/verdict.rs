@@ -1,7 +1,245 @@
-//! How the verdict is reached.
+//! How the verdict is reached: line, files, fates.
 
-use super::{Judgement, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) fn verdict(_snapshot: &Snapshot) -> Judgement {
-    todo!()
+use super::collect::{Ceremony, ceremonies};
+use super::files::Bench;
+use super::findings::Findings;
+use super::line::{Line, line};
+use super::{CopyState, Fate, Fork, GenerationState, Judgement, Severity, Stage, Unfinished, outside};
+use crate::encoding::Digest;
+use crate::transcript::document::MAX_INTEGER;
+use crate::transcript::record::{Record, RecordBody};
+use crate::transcript::signed::Signed;
+use crate::transcript::snapshot::Snapshot;
+
+pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
+    let mut findings = Findings::new(snapshot);
+    outside::strangers(snapshot, &mut findings);
+    let ceremonies = ceremonies(snapshot, &mut findings);
+    let Line { manifests, mut generations, line, forks } = line(snapshot, &ceremonies);
+    let mut missing = vec![0; snapshot.copies.len()];
+    for ceremony in &ceremonies {
+        let place = made(&generations, ceremony.id);
+        let state = place.map(|place| &generations[place]);
+        let dead = match state {
+            Some(state) if state.committed => state.extinct,
+            _ => is_dead(&generations, &line, ceremony),
+        };
+        let listed_closings = state.map(|state| listed_closings(&generations, state.digest)).unwrap_or_default();
+        let bench = Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, dead };
+        let counts = bench.look(&mut findings);
+        let whole = (0..counts.len()).filter(|copy| counts[*copy] == Some(0)).collect();
+        if let Some(place) = place {
+            generations[place].complete_on = whole;
+        }
+        missing.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count.unwrap_or_default());
+    }
+    let in_line: Vec<&GenerationState> = line.iter().map(|&place| &generations[place]).collect();
+    closings_are_there(&in_line, &mut findings);
+    outside::heads(snapshot, &ceremonies, in_line.last().copied(), &mut findings);
+    outside::inbox(snapshot, &ceremonies, &in_line, &mut findings);
+    let (records, whole) = outside::records(snapshot, &in_line, &mut findings);
+    for (copy, whole) in whole.iter().enumerate() {
+        let absent = records.iter().filter(|record| !whole.contains(&record.digest())).count();
+        if absent > 0 {
+            let what = format!("lacks {absent} of {} records that other copies have", records.len());
+            findings.note(copy, "records".to_owned(), &what, "bring this copy up to date with the others");
+            missing[copy] += 2 * absent;
+        }
+    }
+    report_forks(&forks, &mut findings);
+    let abandoned = abandoned(&records, &ceremonies);
+    let fates: BTreeMap<Digest, Fate> =
+        ceremonies.iter().map(|ceremony| (ceremony.id, fate(&generations, &line, &abandoned, ceremony))).collect();
+    report_contradictions(&fates, &abandoned, &mut findings);
+    let unfinished = unfinished(&generations, &ceremonies, &fates);
+    let highest_number = highest_number(&ceremonies, &records);
+    let findings = findings.into_sorted();
+    let copies = copies(snapshot, &missing, &findings);
+    let ceremonies =
+        ceremonies.into_iter().map(|ceremony| (ceremony.id, (ceremony.plan, fates[&ceremony.id]))).collect();
+    Judgement {
+        vault: snapshot.vault,
+        founding: snapshot.founding.clone(),
+        practice: snapshot.founding.practice,
+        copies,
+        generations,
+        findings,
+        fork: forks.iter().find(|fork| fork.settled.is_none()).or(forks.first()).cloned(),
+        unfinished,
+        highest_number,
+        records,
+        ceremonies,
+        abandoned,
+        line,
+    }
+}
+
+/// The generation of a ceremony that counts: the committed one, or else one with COMMIT, or else any.
+fn made(generations: &[GenerationState], ceremony: Digest) -> Option<usize> {
+    let made = (0..generations.len()).filter(|&place| generations[place].ceremony == ceremony);
+    made.max_by_key(|&place| (generations[place].committed, generations[place].commit, std::cmp::Reverse(place)))
+}
+
+/// Whether a ceremony outside of the line can never come into it: what it consumes is extinct, or a ratified
+/// generation stands where its own would.
+fn is_dead(generations: &[GenerationState], line: &[usize], ceremony: &Ceremony<'_>) -> bool {
+    let parent = ceremony.plan.parent;
+    let extinct = generations.iter().any(|state| Some(state.digest) == parent && state.committed && state.extinct);
+    extinct
+        || line.iter().map(|&place| &generations[place]).any(|state| {
+            state.ratified && state.generation >= ceremony.plan.generation && state.ceremony != ceremony.id
+        })
+}
+
+fn fate(
+    generations: &[GenerationState],
+    line: &[usize],
+    abandoned: &BTreeSet<Digest>,
+    ceremony: &Ceremony<'_>,
+) -> Fate {
+    let state = made(generations, ceremony.id).map(|place| &generations[place]);
+    match state {
+        Some(state) if state.in_line => Fate::Committed,
+        _ if is_dead(generations, line, ceremony) => Fate::DeadSibling,
+        Some(state) if state.committed => Fate::Committed,
+        _ if abandoned.contains(&ceremony.id) => Fate::Abandoned,
+        _ => Fate::Unfinished,
+    }
+}
+
+fn listed_closings(generations: &[GenerationState], parent: Digest) -> BTreeSet<(u8, Digest)> {
+    let children = generations.iter().filter(|state| state.committed && state.manifest.plan.parent == Some(parent));
+    children.flat_map(|state| &state.manifest.closings).map(|entry| (entry.index, entry.digest)).collect()
+}
+
+/// Closings that a child lists must be there, and be the ones it lists.
+fn closings_are_there(line: &[&GenerationState], findings: &mut Findings<'_>) {
+    for pair in line.windows(2) {
+        let [parent, child] = pair else { continue };
+        for listed in &child.manifest.closings {
+            let found = parent.closings.get(&listed.index).is_some_and(|closing| closing.digest() == listed.digest);
+            if !found {
+                let stem = parent.manifest.plan.custodian(listed.index).map(|entry| entry.stem()).unwrap_or_default();
+                let what = "is not the closing that the next manifest lists, or is missing";
+                findings.wrong_everywhere(
+                    parent.path(&format!("closings/{stem}.json")),
+                    what,
+                    "look for a copy that has it",
+                );
+            }
+        }
+    }
+}
+
+fn report_forks(forks: &[Fork], findings: &mut Findings<'_>) {
+    for fork in forks {
+        let children: Vec<String> = fork.children.iter().map(Digest::short).collect();
+        let children = children.join(", ");
+        match fork.settled {
+            None => {
+                let what =
+                    format!("a fork: the generations {children} follow the same one, and nothing says which counts");
+                let hint = "change nothing; find out who held which ceremony, on which copy";
+                findings.wrong_everywhere(String::new(), &what, hint);
+            }
+            Some(settled) => {
+                let short = settled.short();
+                let what =
+                    format!("a fork, settled: of the generations {children}, {short} is ratified; the others are dead");
+                findings.note_everywhere(String::new(), &what, "find out who held the other ceremony, and why");
+            }
+        }
+    }
+}
+
+fn report_contradictions(fates: &BTreeMap<Digest, Fate>, abandoned: &BTreeSet<Digest>, findings: &mut Findings<'_>) {
+    for id in abandoned.iter().filter(|id| fates.get(*id) == Some(&Fate::Committed)) {
+        let what = format!("ceremony {} is recorded as abandoned, and yet it is committed", id.short());
+        findings.wrong_everywhere(String::new(), &what, "find out who recorded that, and on which copies");
+    }
+}
+
+/// Those that a signed record names, or a plan that k custodians approved.
+fn abandoned(records: &[Signed<Record>], ceremonies: &[Ceremony<'_>]) -> BTreeSet<Digest> {
+    let recorded = records.iter().filter_map(|record| match &record.body().body {
+        RecordBody::Abandoned(body) => Some(body.ceremony),
+        RecordBody::Check(_) | RecordBody::Refused(_) | RecordBody::Revealed(_) => None,
+    });
+    let approved = ceremonies.iter().filter(|ceremony| {
+        let custodians: BTreeSet<u8> = ceremony.approvals.iter().map(|approval| approval.body().index).collect();
+        custodians.len() >= usize::from(ceremony.plan.k)
+    });
+    recorded.chain(approved.flat_map(|c| c.plan.abandons.iter().map(|abandoned| abandoned.ceremony))).collect()
+}
+
+fn unfinished(
+    generations: &[GenerationState],
+    ceremonies: &[Ceremony<'_>],
+    fates: &BTreeMap<Digest, Fate>,
+) -> Vec<Unfinished> {
+    let mut unfinished: Vec<Unfinished> = Vec::new();
+    for ceremony in ceremonies {
+        let state = made(generations, ceremony.id).map(|place| &generations[place]);
+        let open = match fates.get(&ceremony.id) {
+            Some(Fate::Unfinished) => true,
+            // The last of a line alone can be unratified with nothing committed on top.
+            Some(Fate::Committed) => state.is_some_and(|state| {
+                let followed = generations.iter().any(|g| g.committed && g.manifest.plan.parent == Some(state.digest));
+                !state.ratified && !followed
+            }),
+            Some(Fate::Abandoned | Fate::DeadSibling) | None => false,
+        };
+        if !open {
+            continue;
+        }
+        let stage = match state {
+            None => Stage::Gathering,
+            Some(state) if state.commit && state.defect.is_none() => Stage::Committed,
+            Some(_) => Stage::Staged,
+        };
+        let mut approvals = BTreeMap::new();
+        for approval in &ceremony.approvals {
+            approvals.entry(approval.body().index).or_insert_with(|| approval.clone());
+        }
+        unfinished.push(Unfinished {
+            id: ceremony.id,
+            number: ceremony.plan.number,
+            directory: ceremony.dirs.first().map(|dir| dir.name.to_owned()).unwrap_or_default(),
+            plan: ceremony.plan.clone(),
+            stage,
+            approvals: state.map_or(approvals, |state| state.approvals.clone()),
+            manifest: state.map(|state| state.digest),
+        });
+    }
+    unfinished.sort_by_key(|ceremony| (ceremony.number, ceremony.id));
+    unfinished
+}
+
+/// Plans that nobody signed count too, for they may have been on a token, but only up to half of what is possible:
+/// a forged one must not use the numbers up.
+fn highest_number(ceremonies: &[Ceremony<'_>], records: &[Signed<Record>]) -> u64 {
+    let signed = ceremonies.iter().filter(|ceremony| !ceremony.approvals.is_empty()).map(|c| c.plan.number);
+    let unsigned = ceremonies.iter().map(|c| c.plan.number).filter(|number| *number <= MAX_INTEGER / 2);
+    let recorded = records.iter().filter_map(|record| match &record.body().body {
+        RecordBody::Abandoned(body) => Some(body.number),
+        RecordBody::Check(_) | RecordBody::Refused(_) | RecordBody::Revealed(_) => None,
+    });
+    signed.chain(unsigned).chain(recorded).max().unwrap_or(0)
+}
+
+fn copies(snapshot: &Snapshot, missing: &[usize], findings: &[super::Finding]) -> Vec<CopyState> {
+    let state = |(view, missing): (&crate::transcript::snapshot::CopyView, &usize)| {
+        let here = |finding: &super::Finding| {
+            finding.severity == Severity::Wrong && finding.copy.as_deref() == Some(view.path.as_str())
+        };
+        CopyState {
+            path: view.path.clone(),
+            id: view.mark().map(|mark| mark.id),
+            missing: *missing,
+            wrong: findings.iter().any(here),
+        }
+    };
+    snapshot.copies.iter().zip(missing).map(state).collect()
 }

@@ -1,0 +1,285 @@
+//! Looks at every file of every copy: what is not what was signed, and what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::GenerationState;
+use super::collect::{Ceremony, Dir, approval};
+use super::findings::{Findings, OTHER_COPY};
+use super::line::{closing, is_commit};
+use crate::encoding::{Digest, Signature};
+use crate::transcript::document::Checked;
+use crate::transcript::manifest::Manifest;
+use crate::transcript::place::{GenerationFile, Half};
+use crate::transcript::signed::SignedError;
+use crate::transcript::snapshot::{Content, Snapshot};
+
+const BEHIND: &str =
+    "bring this copy up to date: give all copies to any command that writes, for example `claviger resume`";
+
+/// What the files of one ceremony are held against.
+pub(super) struct Bench<'a, 'b> {
+    pub snapshot: &'a Snapshot,
+    pub ceremony: &'b Ceremony<'a>,
+    /// The generation that the ceremony made, if it has a manifest.
+    pub state: Option<&'b GenerationState>,
+    pub manifests: &'b BTreeMap<Digest, Manifest>,
+    /// Digests of this generation's closings that the next manifest lists.
+    pub listed_closings: BTreeSet<(u8, Digest)>,
+    /// No other generation will be made from it: its secrets may be gone.
+    pub dead: bool,
+}
+
+impl<'a> Bench<'a, '_> {
+    /// Adds findings for all directories of the ceremony; returns, by place in the snapshot's copies, how many files
+    /// are missing there that should be there. `None`: something there is wrong.
+    pub fn look(&self, findings: &mut Findings<'a>) -> Vec<Option<usize>> {
+        let mut good: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.snapshot.copies.len()];
+        let mut bad: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.snapshot.copies.len()];
+        for dir in &self.ceremony.dirs {
+            self.name(dir, findings);
+            for (file, content) in &dir.files {
+                let problem = self.file(dir, *file, content);
+                let sorted = if matches!(problem, Some(Problem::Wrong(_))) { &mut bad } else { &mut good };
+                sorted[dir.copy].insert(file.path());
+                match problem {
+                    None => {}
+                    Some(Problem::Wrong(what)) => findings.wrong(dir.copy, dir.path(*file), &what, OTHER_COPY),
+                    Some(Problem::Loose(what)) => findings.note(dir.copy, dir.path(*file), &what, ""),
+                }
+            }
+        }
+        self.missing(&good, &bad, findings)
+    }
+
+    fn name(&self, dir: &Dir<'a>, findings: &mut Findings<'a>) {
+        let plan = &self.ceremony.plan;
+        let plain = crate::transcript::place::generation_directory(plan.generation);
+        let crowded = crate::transcript::place::crowded_directory(plan.generation, &self.ceremony.id);
+        if dir.name != plain && dir.name != crowded {
+            let what = format!("holds generation {}, which is not what its name says", plan.generation);
+            findings.wrong(dir.copy, format!("generations/{}", dir.name), &what, "");
+        }
+    }
+
+    fn file(&self, dir: &Dir<'a>, file: GenerationFile<'_>, content: &Content) -> Option<Problem> {
+        let bytes = content.bytes().unwrap_or_default();
+        match file {
+            GenerationFile::Plan => (content.digest() != self.ceremony.id)
+                .then(|| Problem::wrong("is not the plan that approvals and manifest carry")),
+            GenerationFile::Manifest => self.manifest(bytes),
+            GenerationFile::Commit => self.commit(bytes),
+            GenerationFile::Approval(stem, half) => self.approval(dir, stem, half),
+            GenerationFile::Closing(stem, half) => self.closing(dir, stem, half),
+            GenerationFile::Share(_) | GenerationFile::Item(_) | GenerationFile::InboxIdentity => {
+                self.sealed(file, content)
+            }
+        }
+    }
+
+    fn manifest(&self, bytes: &[u8]) -> Option<Problem> {
+        let digest = Digest::of(bytes);
+        if self.state.is_some_and(|state| state.digest == digest) {
+            let state = self.state?;
+            let defect = state.defect.as_ref().filter(|_| state.commit);
+            return defect.map(|defect| Problem::Wrong(format!("does not count, in spite of its COMMIT: {defect}")));
+        }
+        match Manifest::read(bytes) {
+            Err(error) => Some(Problem::Wrong(chain(&error))),
+            Ok(manifest) if manifest.plan != self.ceremony.plan => Some(Problem::wrong("is of another ceremony")),
+            Ok(_) => Some(Problem::wrong("is another manifest of this ceremony than the one that counts")),
+        }
+    }
+
+    fn commit(&self, bytes: &[u8]) -> Option<Problem> {
+        if let Err(error) = Signature::from_der(bytes) {
+            return Some(Problem::Wrong(chain(&error)));
+        }
+        let Some(state) = self.state else {
+            return Some(Problem::wrong("stands here without a manifest that it could be over"));
+        };
+        if is_commit(bytes, &state.manifest, self.manifests) {
+            return None;
+        }
+        let parent = state.manifest.plan.parent;
+        if parent.is_some_and(|parent| !self.manifests.contains_key(&parent)) {
+            return Some(Problem::wrong("cannot be checked: the generation before is not here"));
+        }
+        Some(Problem::wrong("is not a signature over the manifest by the succession key of the generation before"))
+    }
+
+    fn approval(&self, dir: &Dir<'a>, stem: &str, half: Half) -> Option<Problem> {
+        let body = dir.bytes(GenerationFile::Approval(stem, Half::Body));
+        let listed = |digest: Digest| {
+            self.state.is_some_and(|state| state.manifest.approvals.iter().any(|entry| entry.digest == digest))
+        };
+        match approval(self.snapshot, dir, stem) {
+            None => alone(half),
+            Some(Ok(approval)) if approval.body().plan != self.ceremony.plan => {
+                (half == Half::Body).then(|| Problem::wrong("is an approval of another plan"))
+            }
+            Some(Ok(approval)) => {
+                let missed = self.state.is_some_and(|state| state.commit) && !listed(approval.digest());
+                (missed && half == Half::Body && self.displaces(approval.body().index, approval.digest()))
+                    .then(|| Problem::wrong("is not the approval that the manifest lists"))
+            }
+            Some(Err(error)) => blame(error, half, body.is_some_and(|body| listed(Digest::of(body)))),
+        }
+    }
+
+    /// Whether the manifest lists another approval of this custodian.
+    fn displaces(&self, index: u8, digest: Digest) -> bool {
+        let mut listed = self.state.into_iter().flat_map(|state| &state.manifest.approvals);
+        listed.any(|entry| entry.index == index && entry.digest != digest)
+    }
+
+    fn closing(&self, dir: &Dir<'a>, stem: &str, half: Half) -> Option<Problem> {
+        let Some(state) = self.state else {
+            return Some(Problem::wrong("closes a generation that has no manifest"));
+        };
+        match closing(self.snapshot, dir, stem, (&state.manifest, state.digest)) {
+            None => alone(half),
+            Some(Ok(_)) => None,
+            Some(Err(error)) => {
+                let body = dir.bytes(GenerationFile::Closing(stem, Half::Body)).map(Digest::of);
+                let known = body.is_some_and(|body| {
+                    self.listed_closings.iter().any(|(_, digest)| *digest == body)
+                        || state.closings.values().any(|closing| closing.digest() == body)
+                });
+                match error {
+                    SignedError::Nobody if half == Half::Body => {
+                        Some(Problem::wrong("is not a closing of this generation by the custodian of its name"))
+                    }
+                    error => blame(error, half, known),
+                }
+            }
+        }
+    }
+
+    fn sealed(&self, file: GenerationFile<'_>, content: &Content) -> Option<Problem> {
+        let Some(state) = self.state else {
+            return Some(Problem::Loose("stands here without a manifest that says what it should be".to_owned()));
+        };
+        match expected_sealed(&state.manifest).get(&file.path()) {
+            None => Some(Problem::wrong("is not in the manifest of this generation")),
+            Some(digest) if *digest != content.digest() => {
+                Some(Problem::wrong("is not the file that the manifest names: its digest differs"))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Paths of all files that should stand in the ceremony's directory.
+    fn expected(&self) -> BTreeSet<String> {
+        let mut expected = BTreeSet::from([GenerationFile::Plan.path()]);
+        let stem = |index: u8| self.ceremony.plan.custodian(index).map(|entry| entry.stem()).unwrap_or_default();
+        let pair = |expected: &mut BTreeSet<String>, folder: &str, index: u8| {
+            for half in [Half::Body, Half::Signature] {
+                expected.insert(format!("{folder}/{}.{}", stem(index), half.extension()));
+            }
+        };
+        for approval in &self.ceremony.approvals {
+            pair(&mut expected, "approvals", approval.body().index);
+        }
+        let Some(state) = self.state else { return expected };
+        expected.insert(GenerationFile::Manifest.path());
+        if state.commit {
+            expected.insert(GenerationFile::Commit.path());
+        }
+        for listed in &state.manifest.approvals {
+            pair(&mut expected, "approvals", listed.index);
+        }
+        let listed = self.listed_closings.iter().map(|(index, _)| *index);
+        for index in listed.chain(state.closings.keys().copied()) {
+            pair(&mut expected, "closings", index);
+        }
+        if !self.dead {
+            expected.extend(expected_sealed(&state.manifest).into_keys());
+        }
+        expected
+    }
+
+    fn missing(
+        &self,
+        good: &[BTreeSet<String>],
+        bad: &[BTreeSet<String>],
+        findings: &mut Findings<'a>,
+    ) -> Vec<Option<usize>> {
+        let expected = self.expected();
+        let directory = self.ceremony.dirs.first().map_or("", |dir| dir.name);
+        let settled = self.state.is_some_and(|state| state.commit);
+        for file in &expected {
+            let somewhere = good.iter().chain(bad).any(|files| files.contains(file));
+            if !somewhere && (settled || file == "plan.json") {
+                let path = format!("generations/{directory}/{file}");
+                findings.wrong_everywhere(path, "is on none of the copies", "look for a copy that has it");
+            }
+        }
+        let count = |copy: usize| {
+            let absent = expected.iter().filter(|file| !good[copy].contains(*file) && !bad[copy].contains(*file));
+            absent.filter(|file| good.iter().any(|files| files.contains(*file))).count()
+        };
+        let mut counts = Vec::new();
+        for copy in 0..self.snapshot.copies.len() {
+            let count = count(copy);
+            if count > 0 {
+                let what = format!("lacks {count} of {} files that other copies have", expected.len());
+                findings.note(copy, format!("generations/{directory}"), &what, BEHIND);
+            }
+            let whole = expected.iter().all(|file| good[copy].contains(file));
+            counts.push(if bad[copy].is_empty() && (whole || count > 0) { Some(count) } else { None });
+        }
+        counts
+    }
+}
+
+/// The digests of the sealed files that a manifest names, by path in the directory of the generation.
+pub(super) fn expected_sealed(manifest: &Manifest) -> BTreeMap<String, Digest> {
+    let stem = |index: u8| manifest.plan.custodian(index).map(|entry| entry.stem()).unwrap_or_default();
+    let shares = manifest.envelopes.iter().map(|e| (GenerationFile::Share(&stem(e.index)).path(), e.digest));
+    let items = manifest.items.iter().map(|i| (GenerationFile::Item(i.name.as_str()).path(), i.digest));
+    let inbox = [(GenerationFile::InboxIdentity.path(), manifest.inbox_identity)];
+    shares.chain(items).chain(inbox).collect()
+}
+
+enum Problem {
+    Wrong(String),
+    /// Nothing says what it should be.
+    Loose(String),
+}
+
+impl Problem {
+    fn wrong(what: &str) -> Self {
+        Self::Wrong(what.to_owned())
+    }
+}
+
+/// A half without the other.
+fn alone(half: Half) -> Option<Problem> {
+    let what = match half {
+        Half::Body => "has no signature file beside it, and does not count",
+        Half::Signature => "is a signature without its document",
+    };
+    Some(Problem::Loose(what.to_owned()))
+}
+
+/// Names the half that is at fault: the signature, where the body is known to be right.
+fn blame(error: SignedError, half: Half, body_is_known: bool) -> Option<Problem> {
+    let guilty = match &error {
+        SignedError::Document(_) | SignedError::Nobody => Half::Body,
+        SignedError::Signature(_) => Half::Signature,
+        SignedError::Forged { .. } if body_is_known => Half::Signature,
+        SignedError::Forged { .. } => Half::Body,
+    };
+    (half == guilty).then(|| Problem::Wrong(chain(&error)))
+}
+
+/// The error with its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,205 @@
+//! What is committed, extinct and ratified, and which line counts (`docs/format.md`, section 4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::collect::{Ceremony, Dir, closing_body};
+use super::follow::check_manifest_follows;
+use super::{Fork, GenerationState};
+use crate::encoding::{Digest, Document, Signature};
+use crate::transcript::approval::Approval;
+use crate::transcript::closing::Closing;
+use crate::transcript::manifest::Manifest;
+use crate::transcript::place::{GenerationFile, Half};
+use crate::transcript::signed::{Signed, SignedError};
+use crate::transcript::snapshot::Snapshot;
+
+/// A closing in `dir`, verified under the roster's key and against the manifest; `None`: it has no signature file.
+pub(super) fn closing(
+    snapshot: &Snapshot,
+    dir: &Dir<'_>,
+    stem: &str,
+    (manifest, digest): (&Manifest, Digest),
+) -> Option<Result<Signed<Closing>, SignedError>> {
+    let body = dir.bytes(GenerationFile::Closing(stem, Half::Body))?;
+    let signature = dir.bytes(GenerationFile::Closing(stem, Half::Signature))?;
+    Some(Signed::verify_by(body, signature, |closing: &Closing| {
+        let entry = snapshot.founding.roster.get(usize::from(closing.index).checked_sub(1)?)?;
+        let right = entry.stem() == stem
+            && closing.vault == snapshot.vault
+            && closing.generation == manifest.generation()
+            && closing.manifest == digest
+            && manifest.share_key(closing.index).is_some_and(|key| key.public == closing.share_key);
+        right.then_some(entry.signing_key)
+    }))
+}
+
+/// Whether these bytes are a COMMIT over this manifest.
+pub(super) fn is_commit(commit: &[u8], manifest: &Manifest, manifests: &BTreeMap<Digest, Manifest>) -> bool {
+    let key = match manifest.plan.parent {
+        None => Some(manifest.succession_key),
+        Some(parent) => manifests.get(&parent).map(|parent| parent.succession_key),
+    };
+    let signature = Signature::from_der(commit);
+    key.zip(signature.ok()).is_some_and(|(key, signature)| signature.verifies(&key, &manifest.encode()))
+}
+
+/// All generations that have a manifest, by number and digest, with their line and forks.
+pub(super) struct Line {
+    pub manifests: BTreeMap<Digest, Manifest>,
+    pub generations: Vec<GenerationState>,
+    pub line: Vec<usize>,
+    pub forks: Vec<Fork>,
+}
+
+pub(super) fn line(snapshot: &Snapshot, ceremonies: &[Ceremony<'_>]) -> Line {
+    let manifests: BTreeMap<Digest, Manifest> = ceremonies
+        .iter()
+        .flat_map(|c| c.manifests.iter().map(|(digest, manifest)| (*digest, manifest.clone())))
+        .collect();
+    let mut generations: Vec<GenerationState> = ceremonies
+        .iter()
+        .flat_map(|ceremony| ceremony.manifests.iter().map(move |(digest, manifest)| (ceremony, *digest, manifest)))
+        .map(|(ceremony, digest, manifest)| state(snapshot, ceremony, (manifest, digest), &manifests))
+        .collect();
+    generations.sort_by_key(|state| (state.generation, state.digest));
+    decide_committed(snapshot, &mut generations);
+    decide_holders(&mut generations);
+    decide_ratified(&mut generations);
+    let (line, forks) = walk(&generations);
+    for &place in &line {
+        generations[place].in_line = true;
+    }
+    Line { manifests, generations, line, forks }
+}
+
+fn state(
+    snapshot: &Snapshot,
+    ceremony: &Ceremony<'_>,
+    (manifest, digest): (&Manifest, Digest),
+    manifests: &BTreeMap<Digest, Manifest>,
+) -> GenerationState {
+    let mut approvals: BTreeMap<u8, Signed<Approval>> = BTreeMap::new();
+    for approval in &ceremony.approvals {
+        let index = approval.body().index;
+        let listed = manifest.approvals.iter().any(|entry| entry.index == index && entry.digest == approval.digest());
+        if listed || !approvals.contains_key(&index) {
+            approvals.insert(index, approval.clone());
+        }
+    }
+    let mut closings: BTreeMap<u8, Signed<Closing>> = BTreeMap::new();
+    let mut commit = false;
+    for dir in &ceremony.dirs {
+        for stem in dir.bodies(closing_body) {
+            if let Some(Ok(closing)) = closing(snapshot, dir, stem, (manifest, digest)) {
+                closings.entry(closing.body().index).or_insert(closing);
+            }
+        }
+        let file = dir.bytes(GenerationFile::Commit);
+        commit |= file.is_some_and(|file| is_commit(file, manifest, manifests));
+    }
+    GenerationState {
+        generation: manifest.generation(),
+        directory: ceremony.dirs.first().map(|dir| dir.name.to_owned()).unwrap_or_default(),
+        ceremony: ceremony.id,
+        manifest: manifest.clone(),
+        digest,
+        commit,
+        committed: false,
+        defect: None,
+        ratified: false,
+        extinct: false,
+        in_line: false,
+        approvals,
+        closings,
+        holders: Vec::new(),
+        complete_on: Vec::new(),
+    }
+}
+
+fn parent_of(generations: &[GenerationState], child: &GenerationState) -> Option<usize> {
+    let parent = child.manifest.plan.parent?;
+    generations.iter().position(|state| state.digest == parent)
+}
+
+/// In ascending order of generations, so that a parent is decided before its children.
+fn decide_committed(snapshot: &Snapshot, generations: &mut [GenerationState]) {
+    for place in 0..generations.len() {
+        let state = &generations[place];
+        let parent = parent_of(generations, state).map(|parent| &generations[parent]);
+        let defect = if state.manifest.plan.parent.is_some() && parent.is_none() {
+            Some("the generation that it follows is not here".to_owned())
+        } else if parent.is_some_and(|parent| !parent.committed) {
+            Some("the generation that it follows is not committed".to_owned())
+        } else {
+            let parent = parent.map(|parent| (&parent.manifest, parent.digest));
+            let followed = check_manifest_follows(&snapshot.founding, parent, &state.manifest, &state.approvals);
+            followed.err().map(|error| error.to_string())
+        };
+        let closed = state.generation > 1 || state.closings.len() == state.manifest.plan.n();
+        let committed = state.commit && defect.is_none() && closed;
+        let state = &mut generations[place];
+        state.committed = committed;
+        state.defect = defect;
+    }
+}
+
+/// > Custodian i holds generation g while no valid closing by i of a later generation, committed and in the line of g,
+/// > lists in `destroyed` the share key that manifest g names for i.
+fn decide_holders(generations: &mut [GenerationState]) {
+    let mut gone: Vec<BTreeSet<u8>> = vec![BTreeSet::new(); generations.len()];
+    for later in generations.iter().filter(|state| state.committed) {
+        let mut ancestor = parent_of(generations, later);
+        while let Some(place) = ancestor {
+            for (index, closing) in &later.closings {
+                let key = generations[place].manifest.share_key(*index);
+                if key.is_some_and(|key| closing.body().destroyed.contains(&key.public)) {
+                    gone[place].insert(*index);
+                }
+            }
+            ancestor = parent_of(generations, &generations[place]);
+        }
+    }
+    for (state, gone) in generations.iter_mut().zip(gone) {
+        let roster = state.manifest.plan.roster.iter().map(|entry| entry.index);
+        state.holders = roster.filter(|index| !gone.contains(index)).collect();
+        state.extinct = state.holders.len() < usize::from(state.manifest.plan.k);
+    }
+}
+
+fn decide_ratified(generations: &mut [GenerationState]) {
+    for place in 0..generations.len() {
+        let state = &generations[place];
+        let proven = state.closings.len() >= usize::from(state.manifest.plan.k);
+        let ratified = match parent_of(generations, state) {
+            None => state.committed && state.generation == 1,
+            Some(parent) => state.committed && proven && generations[parent].extinct,
+        };
+        generations[place].ratified = ratified;
+    }
+}
+
+/// Follows the committed generations from 1; at a fork only if exactly one branch is ratified.
+fn walk(generations: &[GenerationState]) -> (Vec<usize>, Vec<Fork>) {
+    let (mut line, mut forks) = (Vec::new(), Vec::new());
+    let mut parent = None;
+    loop {
+        let is_child =
+            |place: &usize| generations[*place].committed && generations[*place].manifest.plan.parent == parent;
+        let children: Vec<usize> = (0..generations.len()).filter(is_child).collect();
+        let ratified: Vec<usize> = children.iter().copied().filter(|place| generations[*place].ratified).collect();
+        let next = match (children.as_slice(), ratified.as_slice()) {
+            ([], _) => return (line, forks),
+            ([only], _) => Some(*only),
+            (_, [settled]) => Some(*settled),
+            _ => None,
+        };
+        if children.len() > 1 {
+            let settled = next.map(|place| generations[place].digest);
+            let children = children.iter().map(|place| generations[*place].digest).collect();
+            forks.push(Fork { parent, children, settled });
+        }
+        let Some(next) = next else { return (line, forks) };
+        line.push(next);
+        parent = Some(generations[next].digest);
+    }
+}

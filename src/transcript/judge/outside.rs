@@ -1,0 +1,206 @@
+//! The files outside of generations: founding body, policy, copy marks, records, inbox, and what does not belong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::GenerationState;
+use super::collect::Ceremony;
+use super::files::chain;
+use super::findings::{Findings, OTHER_COPY};
+use crate::encoding::{Digest, Nonce16, PublicKey};
+use crate::transcript::document::Checked;
+use crate::transcript::founding::{CopyMark, Founding};
+use crate::transcript::manifest::Manifest;
+use crate::transcript::place::{Half, Place};
+use crate::transcript::record::{Record, Signer};
+use crate::transcript::signed::{Signed, SignedError};
+use crate::transcript::snapshot::Snapshot;
+
+/// What is not the file of a vault, or could not be read.
+pub(super) fn strangers<'a>(snapshot: &'a Snapshot, findings: &mut Findings<'a>) {
+    for path in &snapshot.foreign {
+        let what = format!("{path} is a copy of another vault; nothing of it was used");
+        findings.note_everywhere(String::new(), &what, "leave it out, or give the path of the copy that is meant");
+    }
+    for (copy, view) in snapshot.copies.iter().enumerate() {
+        for unread in &view.unread {
+            findings.wrong(copy, unread.file.clone(), &unread.why, OTHER_COPY);
+        }
+        for path in view.files.keys() {
+            match Place::of(path) {
+                Place::Part => findings.note(copy, path.clone(), "was never finished, and is ignored", ""),
+                Place::Unknown => {
+                    findings.wrong(
+                        copy,
+                        path.clone(),
+                        "is not a file of a vault",
+                        "remove it, if nobody knows why it is here",
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `vault.json`, `copy.json` and `policy.toml` of each copy.
+pub(super) fn heads<'a>(
+    snapshot: &'a Snapshot,
+    ceremonies: &[Ceremony<'_>],
+    current: Option<&GenerationState>,
+    findings: &mut Findings<'a>,
+) {
+    let mut policies: BTreeSet<Digest> = ceremonies.iter().map(|ceremony| ceremony.plan.policy).collect();
+    if let Some(current) = current {
+        let later = ceremonies.iter().map(|ceremony| &ceremony.plan);
+        policies = later.filter(|plan| plan.generation > current.generation).map(|plan| plan.policy).collect();
+        policies.insert(current.manifest.plan.policy);
+    } else {
+        policies.insert(snapshot.founding.policy);
+    }
+    let mut seen: BTreeMap<Nonce16, usize> = BTreeMap::new();
+    let planned: BTreeSet<Nonce16> = ceremonies.iter().flat_map(|c| c.plan.copies.iter().copied()).collect();
+    for (copy, view) in snapshot.copies.iter().enumerate() {
+        let bytes = |file: &str| view.files.get(file).and_then(|content| content.bytes());
+        match bytes("vault.json") {
+            None => findings.wrong(copy, "vault.json".to_owned(), "is missing", OTHER_COPY),
+            Some(bytes) if Digest::of(bytes) == snapshot.vault => {}
+            Some(bytes) => {
+                let error = Founding::read(bytes).err();
+                let what = error.map_or_else(|| "is not the founding body of this vault".to_owned(), |e| chain(&e));
+                findings.wrong(copy, "vault.json".to_owned(), &what, OTHER_COPY);
+            }
+        }
+        match bytes("policy.toml") {
+            None => findings.wrong(copy, "policy.toml".to_owned(), "is missing", OTHER_COPY),
+            Some(bytes) if policies.contains(&Digest::of(bytes)) => {}
+            Some(_) => {
+                let what = "is not the policy that was approved";
+                let hint = "if it was edited on purpose, it holds from the next `claviger rotate`; if not, restore it";
+                findings.wrong(copy, "policy.toml".to_owned(), what, hint);
+            }
+        }
+        mark(snapshot, copy, bytes("copy.json"), (&mut seen, &planned), findings);
+    }
+}
+
+fn mark<'a>(
+    snapshot: &'a Snapshot,
+    copy: usize,
+    bytes: Option<&[u8]>,
+    (seen, planned): (&mut BTreeMap<Nonce16, usize>, &BTreeSet<Nonce16>),
+    findings: &mut Findings<'a>,
+) {
+    let file = "copy.json".to_owned();
+    let again = "make a new copy with claviger instead of restoring this mark by hand";
+    let mark = match bytes.map(CopyMark::read) {
+        None => return findings.wrong(copy, file, "is missing", again),
+        Some(Err(error)) => return findings.wrong(copy, file, &chain(&error), again),
+        Some(Ok(mark)) => mark,
+    };
+    if mark.vault != snapshot.vault {
+        findings.wrong(copy, file.clone(), "names another vault than the vault.json that counts", OTHER_COPY);
+    }
+    if let Some(other) = seen.insert(mark.id, copy) {
+        let what = format!("is the same as that of {}: one was copied by hand", snapshot.copies[other].path);
+        findings.wrong(copy, file.clone(), &what, "use only one of the two");
+    }
+    if !planned.is_empty() && !planned.contains(&mark.id) {
+        findings.note(copy, file, "names a copy that no ceremony was planned on", "");
+    }
+}
+
+/// The key of whoever signed a record.
+fn signer(snapshot: &Snapshot, line: &BTreeMap<u64, &Manifest>, record: &Record) -> Option<PublicKey> {
+    match record.by {
+        Signer::Custodian(index) => {
+            let entry = snapshot.founding.roster.get(usize::from(index).checked_sub(1)?)?;
+            Some(entry.signing_key)
+        }
+        Signer::Succession(generation) => line.get(&generation).map(|manifest| manifest.succession_key),
+    }
+}
+
+/// Verifies the records; returns the valid ones by time, and by copy which stems are whole there.
+pub(super) fn records<'a>(
+    snapshot: &'a Snapshot,
+    line: &[&GenerationState],
+    findings: &mut Findings<'a>,
+) -> (Vec<Signed<Record>>, Vec<BTreeSet<Digest>>) {
+    let manifests: BTreeMap<u64, &Manifest> = line.iter().map(|state| (state.generation, &state.manifest)).collect();
+    let mut valid: BTreeMap<Digest, Signed<Record>> = BTreeMap::new();
+    let mut whole = vec![BTreeSet::new(); snapshot.copies.len()];
+    for (copy, view) in snapshot.copies.iter().enumerate() {
+        for (path, content) in &view.files {
+            let Place::Record(stem, half) = Place::of(path) else { continue };
+            let twin = format!("records/{stem}.{}", if half == Half::Body { "sig" } else { "json" });
+            let Some(twin) = view.files.get(&twin).and_then(|twin| twin.bytes()) else {
+                findings.note(copy, path.clone(), "stands here without its other half, and does not count", "");
+                continue;
+            };
+            if half == Half::Signature {
+                continue;
+            }
+            let bytes = content.bytes().unwrap_or_default();
+            if Digest::of(bytes) != stem {
+                findings.wrong(copy, path.clone(), "is not what its name says: its digest differs", OTHER_COPY);
+                continue;
+            }
+            let verified = Signed::verify_by(bytes, twin, |record: &Record| {
+                (record.vault == snapshot.vault).then_some(())?;
+                signer(snapshot, &manifests, record)
+            });
+            match verified {
+                Ok(record) => {
+                    whole[copy].insert(stem);
+                    valid.insert(stem, record);
+                }
+                // The name holds the body to its digest: what does not fit is the signature.
+                Err(error @ (SignedError::Signature(_) | SignedError::Forged { .. })) => {
+                    findings.wrong(copy, format!("records/{stem}.sig"), &chain(&error), OTHER_COPY);
+                }
+                Err(error) => findings.wrong(copy, path.clone(), &chain(&error), OTHER_COPY),
+            }
+        }
+    }
+    let listed = line.iter().flat_map(|state| state.manifest.records.iter().copied());
+    for digest in listed.collect::<BTreeSet<_>>() {
+        if !valid.contains_key(&digest) {
+            let what = "is named in a manifest and on none of the copies";
+            findings.wrong_everywhere(format!("records/{digest}.json"), what, "look for a copy that has it");
+        }
+    }
+    let mut valid: Vec<_> = valid.into_values().collect();
+    valid.sort_by_key(|record| (record.body().time, record.digest()));
+    (valid, whole)
+}
+
+/// Inbox files that a plan names must be what it names; those of ratified generations may go.
+pub(super) fn inbox<'a>(
+    snapshot: &'a Snapshot,
+    ceremonies: &[Ceremony<'_>],
+    line: &[&GenerationState],
+    findings: &mut Findings<'a>,
+) {
+    let done: BTreeSet<Digest> = line.iter().filter(|state| state.ratified).map(|state| state.ceremony).collect();
+    let open = |c: &&Ceremony<'_>| !done.contains(&c.id) && c.plan.generation > done.len() as u64;
+    for (copy, view) in snapshot.copies.iter().enumerate() {
+        for (path, content) in &view.files {
+            let Place::Inbox(file) = Place::of(path) else { continue };
+            let digest = content.digest();
+            let named = |c: &Ceremony<'_>, same: bool| {
+                c.plan.admits.iter().any(|a| a.file == file && (a.digest == digest) == same)
+            };
+            if ceremonies.iter().filter(open).any(|c| named(c, false)) {
+                findings.wrong(
+                    copy,
+                    path.clone(),
+                    "is not the file that a plan admits: its digest differs",
+                    OTHER_COPY,
+                );
+            }
+            if ceremonies.iter().any(|c| done.contains(&c.id) && named(c, true)) {
+                findings.note(copy, path.clone(), "was admitted, and is not needed any more", "");
+            }
+        }
+    }
+}
