@@ -154,9 +154,31 @@ impl SecretBytes {
     }
 }
 
+/// A password, or any other secret text.
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// Takes the buffer over.
+    pub fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
+    /// The text. Every call is a place to look at in a review.
+    pub fn expose_secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for SecretText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
 static_assertions::assert_not_impl_any!(Root: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
 static_assertions::assert_not_impl_any!(ShareValue: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
 static_assertions::assert_not_impl_any!(SharedX: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
 static_assertions::assert_not_impl_any!(Pin: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
 static_assertions::assert_not_impl_any!(SecretBytes: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
 static_assertions::assert_not_impl_any!(ManagementKey: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
+static_assertions::assert_not_impl_any!(SecretText: Clone, Copy, std::fmt::Debug, std::fmt::Display, PartialEq, serde::Serialize);
