@@ -14,6 +14,9 @@ use super::{SoftCard, SoftCardOptions};
 use crate::interrupt;
 use crate::token::channel::{Channel, ChannelError, Link, Presence, Source};
 
+#[cfg(test)]
+mod tests;
+
 const EXTENSION: &str = "token";
 /// Bytes of a token file: all objects and keys in hex, and room to spare.
 const LARGEST: u64 = 1 << 20;
