@@ -21,6 +21,7 @@
 //! | [`secret`] | the only place where secret types are defined |
 //! | [`encoding`] | digests, keys, names, times, canonical JSON |
 //! | [`error`] | what every error can say: hint, culprits, exit code |
+//! | [`interrupt`] | Ctrl-C: a flag, a descriptor to poll, callbacks |
 //! | [`fault`] | places where tests cut the power; nothing in release builds |
 
 #![forbid(unsafe_code)]
@@ -32,6 +33,7 @@ pub mod credential;
 pub mod encoding;
 pub mod error;
 pub mod fault;
+pub mod interrupt;
 pub mod policy;
 pub mod report;
 pub mod room;
