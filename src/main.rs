@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     match arguments.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("claviger: error: {}", claviger::report::error_line(&failure));
+            eprintln!("claviger: error: {}", claviger::error::sentence(&failure));
             if let Some(hint) = failure.hint() {
                 eprintln!("claviger: hint: {hint}");
             }

@@ -10,6 +10,7 @@ pub mod pcsc;
 pub mod piv;
 pub mod prepare;
 pub mod slot;
+pub mod soft;
 pub mod tlv;
 pub mod trace;
 
@@ -90,6 +91,12 @@ pub enum TokenError {
         /// The key that should be there.
         expected: PublicKey,
     },
+    /// The anchor does not know the share key that is to be kept.
+    #[error("the token's anchor does not name the share key {public}")]
+    NotInAnchor {
+        /// The key.
+        public: PublicKey,
+    },
     /// The card's signature does not verify under its own key.
     #[error("the token made a signature with slot {slot} that does not verify")]
     BadSignature {
@@ -166,7 +173,7 @@ impl Advice for TokenError {
             Self::NotStored { .. } => {
                 "run the command again; if it stays so, the token's memory is full or worn: replace the token".to_owned()
             }
-            Self::WrongKey { .. } | Self::BadSignature { .. } | Self::NotDestroyed { .. } => {
+            Self::WrongKey { .. } | Self::NotInAnchor { .. } | Self::BadSignature { .. } | Self::NotDestroyed { .. } => {
                 "set this token aside and go on with another custodian; do not reset it, it is evidence".to_owned()
             }
             Self::WrongManagementKey => {
@@ -192,7 +199,10 @@ impl Advice for TokenError {
     fn exit(&self) -> Exit {
         match self {
             Self::Channel(error) => error.exit(),
-            Self::BadSignature { .. } | Self::WrongKey { .. } | Self::NotDestroyed { .. } => Exit::Verification,
+            Self::BadSignature { .. }
+            | Self::WrongKey { .. }
+            | Self::NotInAnchor { .. }
+            | Self::NotDestroyed { .. } => Exit::Verification,
             Self::Random(_) => Exit::Usage,
             Self::NotPiv { .. }
             | Self::WrongPin { .. }

@@ -111,11 +111,15 @@ fn check_line(anchor: &Anchor, current: u64, judgement: &Judgement) -> Result<()
         return Err(Hindrance::Ahead { closed });
     }
     match anchor.manifest {
-        Some(manifest) if closed > 0 && !judgement.is_in_line(closed, &manifest) => {
+        Some(manifest) if closed > 0 && !is_in_line(judgement, closed, &manifest) => {
             Err(Hindrance::OtherLine { closed })
         }
         _ => Ok(()),
     }
+}
+
+fn is_in_line(judgement: &Judgement, number: u64, manifest: &Digest) -> bool {
+    judgement.generation(manifest).is_some_and(|generation| generation.in_line && generation.generation == number)
 }
 
 fn may_leave(ceremony: &Digest, plan: &Plan, judgement: &Judgement) -> bool {

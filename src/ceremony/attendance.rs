@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::collections::HashSet;
 
 use crate::ceremony::CeremonyError;
-use crate::encoding::{Digest, Name, PublicKey};
+use crate::encoding::{Digest, Name, PublicKey, Signature};
 use crate::error::Advice;
 use crate::interrupt;
 use crate::room::{Room, Way};
@@ -17,6 +17,7 @@ use crate::token::anchor::Anchor;
 use crate::token::channel::{ChannelError, Presence, Source};
 use crate::token::custody::{self, Session};
 use crate::token::piv::Piv;
+use crate::token::slot::Slot;
 use crate::transcript::RosterEntry;
 
 /// Where custodians come in a round, and what happens there.
@@ -350,4 +351,11 @@ pub(super) fn ask_pin(
     };
     let prompt = format!("{name}, your PIN{left}, or Enter alone if you do not want to go on:");
     Ok(room.ask_pin(name.as_str(), &prompt).map_err(CeremonyError::from)?)
+}
+
+/// The custodian's signature over `message`. Slot 9C wants the PIN before every signature: the one that this card accepted
+/// in this transaction is sent again.
+pub(super) fn sign(piv: &mut Piv<'_>, session: &Session<'_>, message: &[u8]) -> Result<Signature, TokenError> {
+    piv.verify_pin_again(session.pin)?;
+    piv.sign(Slot::Signature, &session.signing_key, message)
 }

@@ -5,7 +5,7 @@ use crate::policy::{Policy, Touch};
 use crate::room::Room;
 use crate::token::anchor::Anchor;
 use crate::token::custody;
-use crate::transcript::{CheckBody, GenerationState, Record, RecordBody, RecordKind, RosterEntry, Signer};
+use crate::transcript::{CheckBody, GenerationState, Record, RecordBody, RosterEntry, Signer};
 use crate::vault::{Copies, layout};
 
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
@@ -78,7 +78,7 @@ impl Desk for Proving<'_> {
         let body = RecordBody::Check(CheckBody { share_key: key.public });
         let by = Signer::Custodian(index);
         let plan = &manifest.plan;
-        let record = Record::new(plan.vault, plan.generation, RecordKind::Check, Time::now(), by, body)
+        let record = Record::new(plan.vault, plan.generation, Time::now(), by, body)
             .map_err(CeremonyError::from)?;
         let bytes = record.encode();
         let signature = visit.sign(&bytes)?.to_der();

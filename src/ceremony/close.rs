@@ -10,8 +10,11 @@ use crate::encoding::{Digest, Document, PublicKey, Time};
 use crate::policy::{Policy, Touch};
 use crate::room::Room;
 use crate::sharing::CheckedShare;
+use crate::token::TokenError;
 use crate::token::anchor::Anchor;
 use crate::token::custody;
+use crate::token::piv::{Piv, SlotKey};
+use crate::token::slot::Slot;
 use crate::transcript::{CeremonyKind, Closing, GenerationState, Judgement, Plan, RosterEntry};
 use crate::vault::{Copies, layout};
 
@@ -152,12 +155,11 @@ impl ClosingDesk<'_> {
     fn prove_and_close(&mut self, visit: &mut Visit<'_, '_>, anchor: Anchor) -> Result<(), ServeError> {
         let Committed { plan, manifest, .. } = self.committed;
         let index = visit.entry.index;
-        let kept = self.generation.manifest.share_key(index).map(|key| (key.public, key.slot.clone()));
-        let Some((kept, slot)) = kept else {
+        let Some(kept) = self.generation.manifest.share_key(index).map(|key| key.public) else {
             return Err(ServeError::Excluded("the generation has no share for it".to_owned()));
         };
-        let destroyed = self.destroy(visit, anchor, &kept, &slot)?;
-        let closing = Closing::new(plan.vault, plan.generation, *manifest, index, kept, destroyed, Time::now())
+        let destroyed = self.destroy(visit, anchor, &kept)?;
+        let closing = Closing::new(plan.vault, (plan.generation, *manifest), index, kept, destroyed, Time::now())
             .map_err(CeremonyError::from)?;
         let bytes = closing.encode();
         let signature = visit.sign(&bytes)?.to_der();
@@ -166,21 +168,25 @@ impl ClosingDesk<'_> {
         Ok(())
     }
 
+    /// Destroys every older share key, writes *closed* into the anchor, and says which keys are gone.
     fn destroy(
-        &self, visit: &mut Visit<'_, '_>, anchor: Anchor, kept: &PublicKey, slot: &str,
+        &self, visit: &mut Visit<'_, '_>, anchor: Anchor, kept: &PublicKey,
     ) -> Result<Vec<PublicKey>, ServeError> {
         let Committed { plan, manifest, .. } = self.committed;
-        let known: BTreeSet<PublicKey> = anchor
-            .keys
-            .iter()
-            .filter(|key| !key.spent)
-            .filter_map(|key| key.public)
-            .chain(self.earlier_keys(visit.entry.index))
-            .filter(|key| key != kept)
-            .collect();
-        let slot = slot.parse().map_err(|_| ServeError::Excluded("its slot is unknown".to_owned()))?;
-        custody::close(visit.piv, visit.session, anchor, kept, slot, plan.generation, *manifest)?;
-        Ok(known.into_iter().collect())
+        let slot = anchor.slot_of(kept).ok_or(TokenError::NotInAnchor { public: *kept })?;
+        let (mut anchor, gone) = custody::destroy_older_keys(visit.piv, visit.session, anchor, kept)?;
+        let mut gone: BTreeSet<PublicKey> = gone.into_iter().collect();
+        let earlier: BTreeSet<PublicKey> = self.earlier_keys(visit.entry.index).filter(|key| key != kept).collect();
+        // Keys that the anchor no longer names: an attendance that was cut short had destroyed them.
+        if !earlier.is_subset(&gone) {
+            seen_to_be_gone(visit.piv, &earlier)?;
+            gone.extend(earlier);
+        }
+        anchor.closed = plan.generation;
+        anchor.manifest = Some(*manifest);
+        anchor.ceremony = None;
+        custody::write_anchor(visit.piv, visit.session, anchor, slot)?;
+        Ok(gone.into_iter().collect())
     }
 
     /// Share keys of this custodian in earlier generations of the line, which the closing must name as gone.
@@ -193,7 +199,13 @@ impl ClosingDesk<'_> {
     }
 }
 
-/// The digest that a closing of `plan` names.
-pub(super) fn manifest_of(committed: &Committed) -> &Digest {
-    &committed.manifest
+/// None of `keys` is in any retired slot.
+fn seen_to_be_gone(piv: &mut Piv<'_>, keys: &BTreeSet<PublicKey>) -> Result<(), TokenError> {
+    for slot in Slot::retired() {
+        match piv.slot_key(slot)? {
+            SlotKey::P256(public) if keys.contains(&public) => return Err(TokenError::NotDestroyed { slot, public }),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use crate::token::prepare;
 use crate::transcript::{Class, Enrolment};
 
 use super::CeremonyError;
-use super::attendance::{ServeError, ask_pin};
+use super::attendance::{ServeError, ask_pin, sign};
 use super::attested::described;
 
 const FACTORY_PIN: &[u8] = b"123456";
@@ -86,7 +86,7 @@ fn enrol_with_pin(
     let session = Session { signing_key: key, pin };
     let attestation = described(attestation);
     let enrolment = Enrolment::sign(name.clone(), group, (key, class, attestation), Time::now(), |bytes| {
-        session.sign(piv, bytes)
+        sign(piv, &session, bytes)
     })?;
     Ok(enrolment)
 }

@@ -11,19 +11,20 @@ use crate::policy::{Attestation as Demand, Policy, Touch};
 use crate::room::{Room, Way};
 use crate::sealing::share::{ShareEnvelope, ShareRecord};
 use crate::sharing::{self, CheckedShare, Commitments};
-use crate::token::anchor::{Anchor, InCeremony};
+use crate::token::anchor::{Anchor, CeremonyMark};
 use crate::token::attestation::{self, Roots};
 use crate::token::custody;
 use crate::token::piv::TouchPolicy;
 use crate::token::slot::Slot;
 use crate::transcript::{
     Approval, Attestation, CeremonyKind, Class, ExceptionKind, GenerationState, Judgement, Plan, Record, RecordBody,
-    RecordKind, RosterEntry, ShareKey, Signed, Signer, Verdict,
+    RosterEntry, ShareKey, Signed, Signer, Verdict,
 };
 use crate::vault::{Copies, layout};
 
 use super::admission::{Hindrance, may_join};
-use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
+use super::attested::described;
+use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
 use super::plan::{exception, lost, read_aloud};
 use super::setting::{directory, id, write, write_signed};
 use super::{CeremonyError, Setting};
@@ -202,7 +203,7 @@ impl Approving<'_> {
             let generation = self.plan.generation.saturating_sub(1);
             let by = Signer::Custodian(visit.entry.index);
             let body = RecordBody::Abandoned(abandoned.clone());
-            let record = Record::new(self.plan.vault, generation, RecordKind::Abandoned, Time::now(), by, body)
+            let record = Record::new(self.plan.vault, generation, Time::now(), by, body)
                 .map_err(CeremonyError::from)?;
             let bytes = record.encode();
             let signature = visit.sign(&bytes)?;
@@ -224,7 +225,7 @@ impl Approving<'_> {
             Some((slot, public)) => (slot, public, anchor),
             None => {
                 let made = custody::new_share_key(visit.piv, visit.session, self.joined(anchor), touch(self.policy))?;
-                if made.touch == TouchPolicy::Never && self.policy.touch != Touch::Never {
+                if made.touch.is_none() && self.policy.touch != Touch::Never {
                     room.warn("This card cannot ask for a touch: its share key works with the PIN alone.");
                 }
                 (made.slot, made.public, made.anchor)
@@ -240,7 +241,7 @@ impl Approving<'_> {
     }
 
     fn joined(&self, mut anchor: Anchor) -> Anchor {
-        anchor.ceremony = Some(InCeremony {
+        anchor.ceremony = Some(CeremonyMark {
             id: self.id,
             number: self.plan.number,
             consumes: self.plan.parent,
@@ -253,7 +254,7 @@ impl Approving<'_> {
     fn attest(
         &self, visit: &mut Visit<'_, '_>, slot: Slot, public: &crate::encoding::PublicKey, room: &mut dyn Room,
     ) -> Result<Attestation, ServeError> {
-        let attestation = attestation::attest(visit.piv, slot, public, self.roots)?;
+        let attestation = described(attestation::attestation_of(visit.piv, slot, public, self.roots)?);
         let name = &visit.entry.name;
         let trusted = matches!(attestation.verdict, Verdict::Yubico | Verdict::PolicyRoot)
             || self.plan.practice && attestation.verdict == Verdict::Drill;
@@ -282,7 +283,7 @@ impl Approving<'_> {
         let approval = Approval::new(self.plan.clone(), index, share_key, Time::now()).map_err(CeremonyError::from)?;
         let bytes = approval.encode();
         let signature = visit.sign(&bytes)?.to_der();
-        let signed = Signed::verify(&bytes, &signature, &visit.entry.signing_key).map_err(CeremonyError::from)?;
+        let signed = Signed::verify(&bytes, &signature, &visit.entry.signing_key).map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
         let stem = layout::approval_stem(self.directory, index, &visit.entry.name);
         write_signed(self.copies, self.policy, self.plan, &stem, &bytes, &signature)?;
         self.approvals.insert(index, signed);
@@ -293,7 +294,7 @@ impl Approving<'_> {
 impl Visit<'_, '_> {
     /// The custodian's signature over `bytes`; the PIN is sent again in the same transaction, as slot 9C wants it.
     pub(super) fn sign(&mut self, bytes: &[u8]) -> Result<crate::encoding::Signature, ServeError> {
-        Ok(self.session.sign(self.piv, bytes)?)
+        Ok(sign(self.piv, self.session, bytes)?)
     }
 }
 

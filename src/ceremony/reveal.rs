@@ -16,7 +16,7 @@ use crate::fault;
 use crate::sealing::item::{self, ItemRecord};
 use crate::secret::SecretBytes;
 use crate::sharing::{self, Commitments};
-use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RecordKind, RevealedBody, RevealedTo, Signer};
+use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RevealedBody, RevealedTo, Signer};
 use crate::vault::layout;
 
 use super::close::Ratified;
@@ -116,7 +116,7 @@ fn record(
         to,
     });
     let by = Signer::Succession(plan.generation);
-    let record = Record::new(plan.vault, plan.generation, RecordKind::Revealed, Time::now(), by, body)?;
+    let record = Record::new(plan.vault, plan.generation, Time::now(), by, body)?;
     let bytes = record.encode();
     let signature = keys.succession.sign(&bytes).to_der();
     let stem = layout::record_stem(&Digest::of(&bytes));

@@ -6,12 +6,16 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
 use crate::credential::Kind;
 use crate::encoding::{Digest, Document, Name};
 use crate::policy::Policy;
 use crate::sealing::item::{self, ItemRecord};
 use crate::sealing::root::{InboxIdentity, SuccessionKey, VaultIdentity, vault_identity};
 use crate::sealing::share::{ShareRecord, seal_share};
+use crate::secret::SecretBytes;
 use crate::sharing::{self, Commitments, Split, Threshold};
 use crate::transcript::{
     GenerationState, IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Plan, Refused, check_manifest_follows,
@@ -83,10 +87,9 @@ pub(super) fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged,
         records,
         plan,
     };
-    if let Some(parent) = &parent {
-        check_manifest_follows(&parent.manifest, &parent.digest, &manifest, &approvals)
-            .map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
-    }
+    let follows = parent.as_ref().map(|parent| (&parent.manifest, parent.digest));
+    check_manifest_follows(&setting.judgement.founding, follows, &manifest, &approvals)
+        .map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
     check_items(setting.copies, &manifest, &directory, &new.identity)?;
     write(setting.copies, &setting.policy, &manifest.plan, &layout::manifest(&directory), &manifest.encode())?;
 
@@ -210,12 +213,12 @@ impl Writer<'_> {
     fn inbox_identity(&mut self, parent: &GenerationState, old: &Keys) -> Result<InboxIdentity, CeremonyError> {
         let file = self.copies.open_file(&parent.path(layout::INBOX_IDENTITY), &parent.manifest.inbox_identity)?;
         let record = self.record(&layout::inbox_name(), &layout::inbox_kind());
-        let mut payload = zeroize::Zeroizing::new(Vec::with_capacity(256));
+        let mut payload = Zeroizing::new(Vec::with_capacity(256));
         item::open_item(&old.identity, &record, file)?
             .take(256)
             .read_to_end(&mut payload)
             .map_err(CeremonyError::io("reading the inbox identity"))?;
-        Ok(InboxIdentity::from_payload(&payload)?)
+        Ok(InboxIdentity::from_payload(&SecretBytes::new(payload))?)
     }
 
     fn seal(
@@ -249,8 +252,8 @@ impl Writer<'_> {
                 let which = super::setting::credential(grant.credential);
                 let kind = Kind::try_from(&item.kind)?;
                 let mut next =
-                    kind.renew(Box::new(payload), which, &self.policy.password, self.plan.generation, &item.public)?;
-                (self.seal(&path, recipient, &record, &mut next.payload)?, next.public)
+                    kind.renew(Box::new(payload), which, &self.policy.password, self.plan.generation)?;
+                (self.seal(&path, recipient, &record, &mut next.payload)?, public(next.public))
             }
         };
         Ok(ItemEntry { name: item.name.clone(), kind: item.kind.clone(), digest, admitted: item.admitted, public })
@@ -298,8 +301,16 @@ impl Writer<'_> {
             kind: admission.kind.clone(),
             digest,
             admitted: self.plan.generation,
-            public: prepared.public,
+            public: public(prepared.public),
         })
+    }
+}
+
+/// What a kind says in the manifest: an object, by every kind.
+fn public(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
     }
 }
 

@@ -1,12 +1,15 @@
 //! `claviger token list` and `claviger token show`. No PIN is needed, and nothing is changed.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Failure, Tokens};
-use crate::encoding::Digest;
+use crate::encoding::{Digest, PublicKey};
 use crate::report;
 use crate::token::TokenError;
+use crate::token::anchor::{self, Anchor};
 use crate::token::channel::{Presence, Source};
 use crate::token::custody;
 use crate::token::firmware;
@@ -78,7 +81,7 @@ fn look(source: &mut dyn Source, presence: &Presence, all: bool) -> Result<Value
         token["advisories"] = advisories.iter().map(|advisory| json!({"id": advisory.id, "text": advisory.text})).collect();
         token["slots"] = slots(&mut piv)?;
         token["anchors"] = match signing_key {
-            Some(key) => serde_json::to_value(custody::anchors(&mut piv, &key)?).unwrap_or_default(),
+            Some(key) => anchors(&mut piv, &key)?,
             None => json!([]),
         };
     }
@@ -97,4 +100,19 @@ fn slots(piv: &mut Piv<'_>) -> Result<Value, TokenError> {
         slots.push(json!({"slot": slot.to_string(), "key": key}));
     }
     Ok(Value::Array(slots))
+}
+
+/// The anchor with the highest sequence of each vault.
+fn anchors(piv: &mut Piv<'_>, signing_key: &PublicKey) -> Result<Value, TokenError> {
+    let mut newest: BTreeMap<Digest, Anchor> = BTreeMap::new();
+    for slot in Slot::retired() {
+        let Some(der) = piv.certificate(slot)? else { continue };
+        if let Ok(Some((found, _))) = anchor::read(&der, signing_key)
+            && newest.get(&found.vault).is_none_or(|known| known.sequence < found.sequence)
+        {
+            newest.insert(found.vault, found);
+        }
+    }
+    let newest: Vec<Anchor> = newest.into_values().collect();
+    Ok(serde_json::to_value(newest).unwrap_or_default())
 }

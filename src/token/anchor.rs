@@ -105,6 +105,14 @@ impl Anchor {
         self.keys.iter().find(|key| key.public.as_ref() == Some(public) && !key.spent).map(|key| key.slot)
     }
 
+    /// Whether the members agree with each other.
+    pub(crate) fn check(&self) -> Result<(), AnchorError> {
+        let closed = (self.closed == 0) == self.manifest.is_none();
+        let number = self.ceremony.as_ref().is_none_or(|ceremony| ceremony.number <= self.number);
+        let sorted = self.keys.is_sorted_by(|a, b| a.slot < b.slot);
+        if closed && number && sorted { Ok(()) } else { Err(AnchorError::Contradiction) }
+    }
+
     /// Puts an entry in the place of whatever was noted for its slot.
     pub(crate) fn set(&mut self, entry: AnchorKey) {
         self.keys.retain(|key| key.slot != entry.slot);

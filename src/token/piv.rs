@@ -18,6 +18,9 @@ use crate::token::apdu::{self, Answer, Command, Status};
 use crate::token::channel::Channel;
 use crate::token::firmware::Version;
 
+pub(crate) use key::certificate_key;
+pub(crate) use object::container;
+
 /// The PIV application's identifier, version 1.0 (SP 800-73-4 part 1, 2.2), in the nine bytes that every card accepts.
 const AID: [u8; 9] = [0xa0, 0x00, 0x00, 0x03, 0x08, 0x00, 0x00, 0x10, 0x00];
 
@@ -28,6 +31,8 @@ pub struct Piv<'c> {
     serial: Option<u32>,
     /// Whether a PIN was accepted in this transaction: only then may it be sent again without asking.
     pin_accepted: bool,
+    /// Whether the management key was authenticated in this transaction.
+    management_authenticated: bool,
 }
 
 /// When the card wants the PIN for a use of a key.
@@ -82,7 +87,8 @@ impl<'c> Piv<'c> {
     /// # Errors
     /// [`TokenError::NotPiv`] if the card has none.
     pub fn select(channel: Box<dyn Channel + 'c>) -> Result<Self, TokenError> {
-        let mut piv = Self { channel, version: None, serial: None, pin_accepted: false };
+        let mut piv =
+            Self { channel, version: None, serial: None, pin_accepted: false, management_authenticated: false };
         let answer = piv.ask("SELECT", &Command::new(0xa4, 0x04, 0x00, &AID))?;
         if answer.status != Status::Success {
             return Err(TokenError::NotPiv { status: answer.status });

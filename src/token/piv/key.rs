@@ -17,6 +17,26 @@ use crate::token::tlv;
 /// Algorithm identifier of ECC P-256 (SP 800-78-4, table 6-2).
 const P256: u8 = 0x11;
 
+/// The base point of P-384, uncompressed (SEC 2 v2.0, 2.5.1).
+const P384_BASE: [u8; 97] = hex_bytes(
+    b"04aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7\
+      3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
+);
+
+/// Lower-case hex that is written in this file.
+const fn hex_bytes(text: &[u8; 194]) -> [u8; 97] {
+    const fn digit(c: u8) -> u8 {
+        if c <= b'9' { c - b'0' } else { c - b'a' + 10 }
+    }
+    let mut bytes = [0; 97];
+    let mut i = 0;
+    while i < 97 {
+        bytes[i] = digit(text[2 * i]) << 4 | digit(text[2 * i + 1]);
+        i += 1;
+    }
+    bytes
+}
+
 /// What GET METADATA said of a key reference.
 pub(crate) enum Metadata {
     /// The card does not know the command, or says nothing.
@@ -142,6 +162,40 @@ impl Piv<'_> {
         }
         let value = tlv::only(&answer.data, 0x7c).and_then(|template| tlv::find(template, 0x82));
         value.map(|value| Zeroizing::new(value.to_vec())).ok_or(TokenError::Malformed { command: name })
+    }
+
+    /// Whether a slot whose contents the card does not tell (no metadata, and imported keys are not attested) has no key
+    /// of any kind that such cards know: none of them answers, and none wants a PIN or a touch. The PIN must be verified.
+    pub(crate) fn is_vacant(&mut self, slot: Slot) -> Result<bool, TokenError> {
+        // P-256, P-384: the base point; RSA 1024, 2048: the number 1. A key that is there is used, and nothing comes of it.
+        let p256 = PublicKey::from(
+            p256::PublicKey::from_affine(p256::AffinePoint::GENERATOR)
+                .map_err(|_| TokenError::Malformed { command: "GENERAL AUTHENTICATE (probe)" })?,
+        );
+        let point256 = p256.to_uncompressed();
+        let one = |size: usize| [vec![0; size - 1], vec![1]].concat();
+        let probes = [
+            (P256, 0x85, point256.to_vec()),
+            (0x14, 0x85, P384_BASE.to_vec()),
+            (0x06, 0x81, one(128)),
+            (0x07, 0x81, one(256)),
+        ];
+        for (algorithm, tag, value) in probes {
+            let mut template = Vec::with_capacity(value.len() + 8);
+            tlv::push(&mut template, 0x82, &[]);
+            tlv::push(&mut template, tag, &value);
+            let data = tlv::element(0x7c, &template);
+            let command = Command::new(0x87, algorithm, slot.reference(), &data);
+            match self.ask("GENERAL AUTHENTICATE (probe)", &command)?.status {
+                Status::WrongData
+                | Status::WrongParameters
+                | Status::NotSupported
+                | Status::NoReference
+                | Status::NotFound => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// The card's statement that it made the key in `slot` (a certificate, DER); `None` if it makes none.

@@ -70,7 +70,20 @@ impl Piv<'_> {
         let response =
             tlv::only(&answer.data, 0x7c).and_then(|template| tlv::find(template, 0x82)).ok_or_else(malformed)?;
         let expected = cipher.encrypt(&challenge).ok_or_else(malformed)?;
-        if bool::from(expected.as_slice().ct_eq(response)) { Ok(()) } else { Err(TokenError::WrongManagementKey) }
+        self.management_authenticated = bool::from(expected.as_slice().ct_eq(response));
+        if self.management_authenticated { Ok(()) } else { Err(TokenError::WrongManagementKey) }
+    }
+
+    /// Authenticates with the management key that the PIN protects, once in a transaction. The PIN must be verified.
+    ///
+    /// # Errors
+    /// [`TokenError::ManagementKeyNotProtected`] if the card keeps none so.
+    pub(crate) fn authenticate_protected(&mut self) -> Result<(), TokenError> {
+        if self.management_authenticated {
+            return Ok(());
+        }
+        let key = self.protected_management_key()?.ok_or(TokenError::ManagementKeyNotProtected)?;
+        self.authenticate_management(&key)
     }
 
     /// The management key that the PIN protects; `None` if the card keeps none so. The PIN must be verified.
