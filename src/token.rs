@@ -3,6 +3,8 @@
 pub mod anchor;
 pub mod apdu;
 pub mod attestation;
+#[cfg(test)]
+pub(crate) mod bench;
 pub mod channel;
 pub mod custody;
 pub mod firmware;

@@ -55,7 +55,7 @@ pub struct AnchorKey {
     pub public: Option<PublicKey>,
     /// Number of the ceremony that made it.
     pub made: u64,
-    /// Destroyed, or being destroyed, by making another key over it.
+    /// Destroyed, or about to be by making another key over it.
     pub spent: bool,
 }
 

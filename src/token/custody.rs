@@ -1,14 +1,26 @@
 //! What a ceremony does with a token, composed of [`Piv`] calls; each step can be cut at any APDU and done again.
 
+mod destroy;
+mod share_key;
+#[cfg(test)]
+mod tests;
+
+pub use destroy::destroy_older_keys;
+pub use share_key::{ShareKey, new_share_key};
+
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
 use crate::encoding::{Digest, PublicKey};
 use crate::secret::Pin;
 use crate::token::TokenError;
-use crate::token::anchor::{Anchor, AnchorError};
+use crate::token::anchor::{self, Anchor, AnchorError};
 use crate::token::firmware::Version;
-use crate::token::piv::{Piv, TouchPolicy};
+use crate::token::piv::{Piv, SlotKey, container};
 use crate::token::slot::Slot;
+
+/// The largest object that YubiKeys store, bytes, with its outer tag and length.
+const LARGEST_OBJECT: usize = 3052;
 
 /// What a token can promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +50,10 @@ pub struct Identity {
 /// # Errors
 /// [`TokenError::Channel`] or [`TokenError::Malformed`].
 pub fn identify(piv: &mut Piv) -> Result<Option<PublicKey>, TokenError> {
-    todo!()
+    Ok(match piv.slot_key(Slot::Signature)? {
+        SlotKey::P256(key) => Some(key),
+        SlotKey::Empty | SlotKey::Other | SlotKey::Unknown => None,
+    })
 }
 
 /// [`identify`], with what the card says of itself.
@@ -46,7 +61,36 @@ pub fn identify(piv: &mut Piv) -> Result<Option<PublicKey>, TokenError> {
 /// # Errors
 /// As [`identify`].
 pub fn identity(piv: &mut Piv) -> Result<Option<Identity>, TokenError> {
-    todo!()
+    let signing_key = identify(piv)?;
+    Ok(signing_key.map(|signing_key| Identity { signing_key, version: piv.version(), serial: piv.serial() }))
+}
+
+/// What the certificate container of a retired slot holds.
+#[derive(Debug)]
+enum Contents {
+    Nothing,
+    /// Something that is no anchor.
+    Foreign,
+    /// A good anchor of this token, and the key that its certificate is about.
+    Anchor(Box<Anchor>, PublicKey),
+    Damaged(AnchorError),
+}
+
+/// The certificate containers of all retired slots, in order.
+fn scan(piv: &mut Piv, signing_key: &PublicKey) -> Result<Vec<(Slot, Contents)>, TokenError> {
+    let mut found = Vec::with_capacity(20);
+    for slot in Slot::retired() {
+        let contents = match piv.certificate(slot)? {
+            Some(der) => match anchor::read(&der, signing_key) {
+                Ok(Some((anchor, subject))) => Contents::Anchor(Box::new(anchor), subject),
+                Ok(None) => Contents::Foreign,
+                Err(error) => Contents::Damaged(error),
+            },
+            None => Contents::Nothing,
+        };
+        found.push((slot, contents));
+    }
+    Ok(found)
 }
 
 /// The anchors of one vault on a token.
@@ -63,7 +107,20 @@ pub struct AnchorFound {
 /// # Errors
 /// [`TokenError::Channel`] or [`TokenError::Malformed`].
 pub fn anchor_of(piv: &mut Piv, signing_key: &PublicKey, vault: Digest) -> Result<AnchorFound, TokenError> {
-    todo!()
+    let mut found = AnchorFound { anchor: None, damaged: Vec::new() };
+    for (slot, contents) in scan(piv, signing_key)? {
+        match contents {
+            Contents::Anchor(anchor, _) if anchor.vault == vault => {
+                let newest = found.anchor.as_ref().is_none_or(|other| other.sequence < anchor.sequence);
+                if newest {
+                    found.anchor = Some(*anchor);
+                }
+            }
+            Contents::Damaged(error) => found.damaged.push((slot, error)),
+            Contents::Anchor(..) | Contents::Nothing | Contents::Foreign => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The custodian's presence in one transaction: the PIN was accepted by [`Piv::verify_pin`] on the same `Piv`.
@@ -74,52 +131,45 @@ pub struct Session<'a> {
     pub pin: &'a Pin,
 }
 
-/// A share key that was just made.
-#[derive(Debug, Clone)]
-pub struct ShareKey {
-    /// The key.
-    pub public: PublicKey,
-    /// Where it is.
-    pub slot: Slot,
-    /// The anchor as it is on the token now.
-    pub anchor: Anchor,
-    /// The touch policy that it was made with; `None` if the card knows none.
-    pub touch: Option<TouchPolicy>,
-}
-
-/// Makes a share key in a free retired slot. `anchor` says what the token is to say (already moved into the ceremony).
-///
-/// # Errors
-/// [`TokenError::NoFreeSlot`] and every failure of the card.
-pub fn new_share_key(
-    piv: &mut Piv,
-    session: &Session,
-    anchor: Anchor,
-    touch: TouchPolicy,
-) -> Result<ShareKey, TokenError> {
-    todo!()
-}
-
 /// Writes the anchor (with the next sequence) to the certificate of the share key in `slot`; returns it as written.
 ///
 /// # Errors
 /// Every failure of the card.
 pub fn write_anchor(piv: &mut Piv, session: &Session, anchor: Anchor, slot: Slot) -> Result<Anchor, TokenError> {
-    todo!()
+    piv.authenticate_protected()?;
+    let subject = anchor.key_in(slot).and_then(|key| key.public).unwrap_or(session.signing_key);
+    put_anchor(piv, session, anchor, slot, &subject)
 }
 
-/// Destroys every key of the anchor other than `keep`; returns the anchor without them, to be written by the caller
-/// with [`write_anchor`] to the slot of `keep`, and the public keys that are gone, sorted.
-///
-/// # Errors
-/// Every failure of the card.
-pub fn destroy_older_keys(
+/// Writes the anchor with the next sequence to the certificate of `slot`, about the key `subject`.
+fn put_anchor(
     piv: &mut Piv,
     session: &Session,
-    anchor: Anchor,
-    keep: &PublicKey,
-) -> Result<(Anchor, Vec<PublicKey>), TokenError> {
-    todo!()
+    mut anchor: Anchor,
+    slot: Slot,
+    subject: &PublicKey,
+) -> Result<Anchor, TokenError> {
+    anchor.sequence += 1;
+    put_certificate(piv, session, &anchor, slot, subject)?;
+    Ok(anchor)
+}
+
+fn put_certificate(
+    piv: &mut Piv,
+    session: &Session,
+    anchor: &Anchor,
+    slot: Slot,
+    subject: &PublicKey,
+) -> Result<(), TokenError> {
+    let der = anchor::certificate(anchor, subject, &session.signing_key, |message| {
+        piv.verify_pin_again(session.pin)?;
+        piv.sign(Slot::Signature, &session.signing_key, message)
+    })?;
+    // The outer tag and length take four bytes.
+    if container(&der).len() + 4 > LARGEST_OBJECT {
+        return Err(TokenError::AnchorTooLarge { vault: anchor.vault });
+    }
+    piv.write_certificate(slot, &der)
 }
 
 /// Proves that the token has the private key of `public` in `slot`.
@@ -127,7 +177,18 @@ pub fn destroy_older_keys(
 /// # Errors
 /// [`TokenError::WrongKey`] if it has not; [`TokenError::TouchOrPinMissing`].
 pub fn prove_key(piv: &mut Piv, slot: Slot, public: &PublicKey) -> Result<(), TokenError> {
-    todo!()
+    let secret = loop {
+        let mut scalar = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *scalar).map_err(TokenError::Random)?;
+        // All but one in 2^32 are in range.
+        if let Ok(secret) = p256::SecretKey::from_slice(&*scalar) {
+            break secret;
+        }
+    };
+    let answered = piv.ecdh(slot, &secret.public_key().into())?;
+    let expected = secret.diffie_hellman(public.as_p256());
+    let same = expected.raw_secret_bytes().as_slice().ct_eq(answered.expose_secret());
+    if bool::from(same) { Ok(()) } else { Err(TokenError::WrongKey { slot, expected: *public }) }
 }
 
 /// A retired slot that is in use.

@@ -19,6 +19,7 @@ use crate::token::channel::Channel;
 use crate::token::firmware::Version;
 
 pub(crate) use key::certificate_key;
+pub(crate) use management::{ADMIN_DATA, MANAGEMENT_KEY_STORED, PROTECTED_DATA};
 pub(crate) use object::container;
 
 /// The PIV application's identifier, version 1.0 (SP 800-73-4 part 1, 2.2), in the nine bytes that every card accepts.

@@ -93,6 +93,11 @@ impl Piv<'_> {
         Ok(attested.map_or(SlotKey::Unknown, |der| certificate_key(&der).unwrap_or(SlotKey::Unknown)))
     }
 
+    /// Whether the card tells what is in its slots (firmware 5.3 and later).
+    pub(crate) fn has_metadata(&mut self, slot: Slot) -> Result<bool, TokenError> {
+        Ok(!matches!(self.metadata(slot.reference())?, Metadata::Untold))
+    }
+
     /// Makes a P-256 key in a slot; whatever key was there is gone. Needs the management key.
     ///
     /// # Errors

@@ -1,0 +1,220 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::encoding::{Digest, Time};
+use crate::token::anchor::CeremonyMark;
+use crate::token::bench::{Bench, Cut, pin};
+use crate::token::custody::Class;
+use crate::token::piv::{PinPolicy, TouchPolicy};
+use crate::token::prepare;
+
+const OLD: (u8, u8, u8) = (4, 3, 5);
+const MIDDLE: (u8, u8, u8) = (5, 4, 3);
+const NEW: (u8, u8, u8) = (5, 7, 1);
+
+fn vault(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
+}
+
+/// The anchor as a ceremony moves it before a key is made.
+fn entering(mut anchor: Anchor, number: u64) -> Anchor {
+    anchor.number = number;
+    anchor.ceremony = Some(CeremonyMark {
+        id: Digest::of(&number.to_be_bytes()),
+        number,
+        consumes: None,
+        started: "2026-01-31T23:59:59Z".parse::<Time>().unwrap(),
+    });
+    anchor
+}
+
+/// The anchor as a ceremony closes it.
+fn closed(mut anchor: Anchor, generation: u64) -> Anchor {
+    anchor.closed = generation;
+    anchor.manifest = Some(vault("manifest"));
+    anchor.ceremony = None;
+    anchor
+}
+
+fn current(piv: &mut Piv, signing_key: &PublicKey, vault: Digest) -> Anchor {
+    anchor_of(piv, signing_key, vault).unwrap().anchor.unwrap_or_else(|| Anchor::new(vault))
+}
+
+/// Round 1: a key in ceremony `number`.
+fn make(bench: &Bench, cut: Cut, vault: Digest, number: u64) -> Result<ShareKey, TokenError> {
+    let pin = pin();
+    let mut piv = bench.piv(cut)?;
+    piv.verify_pin(&pin)?;
+    let signing_key = identify(&mut piv)?.unwrap();
+    let session = Session { signing_key, pin: &pin };
+    let anchor = anchor_of(&mut piv, &signing_key, vault)?.anchor.unwrap_or_else(|| Anchor::new(vault));
+    new_share_key(&mut piv, &session, entering(anchor, number), TouchPolicy::Always)
+}
+
+/// Round 2: everything but `keep` goes.
+fn close(
+    bench: &Bench,
+    cut: Cut,
+    vault: Digest,
+    keep: &PublicKey,
+    generation: u64,
+) -> Result<(Anchor, Vec<PublicKey>), TokenError> {
+    let pin = pin();
+    let mut piv = bench.piv(cut)?;
+    piv.verify_pin(&pin)?;
+    let signing_key = identify(&mut piv)?.unwrap();
+    let session = Session { signing_key, pin: &pin };
+    let anchor = anchor_of(&mut piv, &signing_key, vault)?.anchor.expect("an anchor stays readable");
+    let slot = anchor.slot_of(keep).expect("the anchor names the key that is kept");
+    prove_key(&mut piv, slot, keep)?;
+    let (anchor, destroyed) = destroy_older_keys(&mut piv, &session, anchor, keep)?;
+    Ok((write_anchor(&mut piv, &session, closed(anchor, generation), slot)?, destroyed))
+}
+
+fn keys_on(bench: &Bench) -> BTreeMap<Slot, PublicKey> {
+    let mut piv = bench.open();
+    let slots = Slot::retired().chain([Slot::Authentication, Slot::KeyManagement, Slot::CardAuthentication]);
+    slots
+        .filter_map(|slot| match piv.proven_slot_key(slot).unwrap() {
+            SlotKey::P256(key) => Some((slot, key)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A prepared card on which somebody else has a key with a certificate-less slot 82, a foreign certificate in 83, and
+/// another vault has a share key.
+struct Shared {
+    bench: Bench,
+    foreign: PublicKey,
+    other: ShareKey,
+    foreign_object: Vec<u8>,
+}
+
+impl Shared {
+    fn new(firmware: (u8, u8, u8)) -> Self {
+        let bench = Bench::prepared(firmware);
+        let foreign_object = super::container(b"not a certificate at all");
+        let mut piv = bench.open();
+        piv.authenticate_protected().unwrap();
+        let mut slots = Slot::retired();
+        let foreign = piv.generate(slots.next().unwrap(), PinPolicy::Once, TouchPolicy::Never).unwrap();
+        piv.write_object(slots.next().unwrap().certificate_object(), &foreign_object).unwrap();
+        drop(piv);
+        let other = make(&bench, Cut::Never, vault("other"), 7).unwrap();
+        Self { bench, foreign, other, foreign_object }
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            bench: self.bench.copy(),
+            foreign: self.foreign,
+            other: self.other.clone(),
+            foreign_object: self.foreign_object.clone(),
+        }
+    }
+
+    fn assert_untouched(&self) {
+        let keys = keys_on(&self.bench);
+        let mut slots = Slot::retired();
+        assert_eq!(keys.get(&slots.next().unwrap()), Some(&self.foreign));
+        assert_eq!(keys.get(&self.other.slot), Some(&self.other.public));
+        let mut piv = self.bench.open();
+        let object = piv.object(slots.next().unwrap().certificate_object()).unwrap().unwrap();
+        assert_eq!(*object, self.foreign_object);
+        let signing_key = identify(&mut piv).unwrap().unwrap();
+        assert_eq!(current(&mut piv, &signing_key, vault("other")), self.other.anchor);
+        let damaged = anchor_of(&mut piv, &signing_key, vault("other")).unwrap().damaged;
+        assert!(damaged.is_empty(), "{damaged:?}");
+    }
+}
+
+/// How many APDUs `act` takes when it is not cut.
+fn apdus(bench: &Bench, act: impl Fn(&Bench) -> bool) -> u64 {
+    let bench = bench.copy();
+    let before = bench.card.borrow().statistics().apdus;
+    assert!(act(&bench));
+    bench.card.borrow().statistics().apdus - before
+}
+
+fn cuts(apdus: u64) -> impl Iterator<Item = Cut> {
+    (1..=apdus).flat_map(|n| [Cut::Before(n), Cut::After(n)])
+}
+
+#[test]
+fn a_whole_life_on_each_firmware() {
+    for firmware in [OLD, MIDDLE, NEW] {
+        let shared = Shared::new(firmware);
+        let mut before: Option<PublicKey> = None;
+        for number in 1..=4 {
+            let made = make(&shared.bench, Cut::Never, vault("v"), number).unwrap();
+            assert_eq!(made.anchor.number, number);
+            let (anchor, destroyed) = close(&shared.bench, Cut::Never, vault("v"), &made.public, number).unwrap();
+            assert_eq!(anchor.closed, number);
+            let keys = keys_on(&shared.bench);
+            assert_eq!(keys.get(&made.slot), Some(&made.public), "{firmware:?}");
+            if let Some(before) = before {
+                assert!(destroyed.contains(&before));
+                assert!(keys.values().all(|key| *key != before));
+            }
+            before = Some(made.public);
+            let mut piv = shared.bench.open();
+            let signing_key = identify(&mut piv).unwrap().unwrap();
+            assert_eq!(current(&mut piv, &signing_key, vault("v")), anchor);
+            shared.assert_untouched();
+        }
+    }
+}
+
+#[test]
+fn a_share_key_cut_at_any_apdu_is_made_in_the_next_attempt() {
+    for firmware in [OLD, NEW] {
+        let shared = Shared::new(firmware);
+        let first = make(&shared.bench, Cut::Never, vault("v"), 1).unwrap();
+        close(&shared.bench, Cut::Never, vault("v"), &first.public, 1).unwrap();
+        let total = apdus(&shared.bench, |bench| make(bench, Cut::Never, vault("v"), 2).is_ok());
+        for cut in cuts(total) {
+            let shared = shared.copy();
+            make(&shared.bench, cut, vault("v"), 2).unwrap_err();
+            shared.assert_untouched();
+            assert_eq!(keys_on(&shared.bench).get(&first.slot), Some(&first.public), "{cut:?}");
+            let again = make(&shared.bench, Cut::Never, vault("v"), 2).unwrap();
+            shared.assert_untouched();
+            let keys = keys_on(&shared.bench);
+            assert_eq!(keys.get(&first.slot), Some(&first.public), "{cut:?}");
+            assert_eq!(keys.get(&again.slot), Some(&again.public), "{cut:?}");
+            assert!(again.anchor.slot_of(&first.public).is_some());
+            let (_, destroyed) = close(&shared.bench, Cut::Never, vault("v"), &again.public, 2).unwrap();
+            assert!(destroyed.contains(&first.public));
+        }
+    }
+}
+
+#[test]
+fn a_closing_cut_at_any_apdu_is_done_by_the_next_attempt() {
+    for firmware in [OLD, MIDDLE, NEW] {
+        let shared = Shared::new(firmware);
+        let first = make(&shared.bench, Cut::Never, vault("v"), 1).unwrap();
+        close(&shared.bench, Cut::Never, vault("v"), &first.public, 1).unwrap();
+        let second = make(&shared.bench, Cut::Never, vault("v"), 2).unwrap();
+        let total = apdus(&shared.bench, |bench| close(bench, Cut::Never, vault("v"), &second.public, 2).is_ok());
+        for cut in cuts(total) {
+            let shared = shared.copy();
+            close(&shared.bench, cut, vault("v"), &second.public, 2).unwrap_err();
+            shared.assert_untouched();
+            assert_eq!(keys_on(&shared.bench).get(&second.slot), Some(&second.public), "{cut:?}");
+
+            let (anchor, destroyed) = close(&shared.bench, Cut::Never, vault("v"), &second.public, 2).unwrap();
+            assert!(destroyed.contains(&first.public), "{cut:?}");
+            assert!(!destroyed.contains(&second.public), "{cut:?}");
+            shared.assert_untouched();
+            assert!(keys_on(&shared.bench).values().all(|key| *key != first.public), "{cut:?}");
+            assert_eq!(anchor.keys.iter().filter(|key| !key.spent).count(), 1, "{cut:?}");
+            // The slot is good for the next key: nothing is lost to a cut.
+            let third = make(&shared.bench, Cut::Never, vault("v"), 3).unwrap();
+            assert_eq!(third.slot, first.slot, "{firmware:?} {cut:?}");
+        }
+    }
+}
