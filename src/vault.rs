@@ -1,1 +1,211 @@
-//! vault
+//! The copies of a vault on disk: reading them with suspicion, writing them durably, bringing them together
+//! (`docs/format.md`, section 2).
+//!
+//! A file is never changed once it has its name. It is written as `NAME.part`, brought to the medium, given its name only
+//! if nothing has that name, and read back. Rename alone is not relied on: removable media are often FAT.
+//!
+//! Not promised here: that what was read is right. That is said by [`crate::transcript::judge()`].
+
+pub mod cleanup;
+pub mod copies;
+pub mod copy;
+pub mod create;
+pub mod layout;
+pub mod medium;
+pub mod merge;
+
+mod read;
+mod write;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::encoding::Digest;
+use crate::error::{Advice, Exit};
+use crate::transcript::snapshot::SnapshotError;
+
+pub use cleanup::{Cleaned, cleanup};
+pub use copies::{Copies, Failure, Lock, Unavailable, Written};
+pub use create::create;
+pub use medium::Medium;
+pub use merge::Merged;
+
+/// A copy of a vault could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// None of the paths is a copy that can be read.
+    #[error("no copy of a vault can be read: {}", list(tried))]
+    NoCopy {
+        /// What was tried, and why it failed.
+        tried: Vec<Failure>,
+    },
+    /// The copies show no vault.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Another process works on this copy.
+    #[error("{} is in use by another claviger", copy.display())]
+    InUse {
+        /// The copy.
+        copy: PathBuf,
+    },
+    /// The same directory was given twice.
+    #[error("{} and {} are the same directory", first.display(), second.display())]
+    Same {
+        /// A path.
+        first: PathBuf,
+        /// Another path to the same place.
+        second: PathBuf,
+    },
+    /// A new vault cannot be made in a directory that has something in it.
+    #[error("{} is not empty, so no vault is made there (found {found})", copy.display())]
+    NotEmpty {
+        /// The directory.
+        copy: PathBuf,
+        /// The first thing that was found.
+        found: String,
+    },
+    /// Something was written on fewer copies than are needed.
+    #[error("{file} could be written on {actual} of the {expected} copies that are needed: {}", list(failures))]
+    TooFewCopies {
+        /// Path in the copies.
+        file: String,
+        /// How many are needed.
+        expected: usize,
+        /// On how many it stands.
+        actual: usize,
+        /// Why not on the others.
+        failures: Vec<Failure>,
+    },
+    /// A file of this name with other contents is there already. It is never overwritten.
+    #[error("{} already has another {file}", copy.display())]
+    Conflict {
+        /// The copy.
+        copy: PathBuf,
+        /// Path in the copy.
+        file: String,
+    },
+    /// What was read back is not what was written.
+    #[error("{file} on {} does not read back as it was written", copy.display())]
+    Altered {
+        /// The copy.
+        copy: PathBuf,
+        /// Path in the copy.
+        file: String,
+    },
+    /// A symbolic link, FIFO, device or directory stands where a file or directory of the vault should.
+    #[error("{file} on {} is {found}, not {expected}", copy.display())]
+    NotRegular {
+        /// The copy.
+        copy: PathBuf,
+        /// Path in the copy.
+        file: String,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// No copy has this file with this digest.
+    #[error("no copy has {file} as it was signed (digest {})", digest.short())]
+    Missing {
+        /// Path in the copies.
+        file: String,
+        /// Which it should be.
+        digest: Digest,
+    },
+    /// The program asked for a path that is not of a vault, or may not be removed.
+    #[error("{file} is not a path that may be written or removed in a vault")]
+    Path {
+        /// The path.
+        file: String,
+    },
+    /// The system refused.
+    #[error("cannot {action} {file} on {}: {}", copy.display(), reason(source))]
+    Io {
+        /// The copy.
+        copy: PathBuf,
+        /// Path in the copy.
+        file: String,
+        /// What was tried: `write`, `read`.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system has no randomness to give.
+    #[error("the system has no random bytes to give")]
+    Random,
+}
+
+fn list(failures: &[Failure]) -> String {
+    failures.iter().map(|failure| failure.error.to_string()).collect::<Vec<_>>().join("; ")
+}
+
+/// What happened, in words for people who do not know errno.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "it is full".to_owned(),
+        io::ErrorKind::FileTooLarge => "the file is too large for it".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => "it is read-only".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::NotFound => "it is not there".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+impl Advice for VaultError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoCopy { .. } => "check the path, and that the medium is mounted",
+            Self::Snapshot(error) => return error.hint(),
+            Self::InUse { .. } => "finish or stop the other claviger first",
+            Self::Same { .. } => "give each copy once; copies belong on different media",
+            Self::NotEmpty { .. } => {
+                "give a new or empty directory; if a founding was interrupted there, run `claviger resume`"
+            }
+            Self::TooFewCopies { failures, .. } => {
+                return failures
+                    .iter()
+                    .find_map(|failure| failure.error.hint())
+                    .or_else(|| Some("bring more of the vault's copies, and run `claviger resume`".to_owned()));
+            }
+            Self::Conflict { .. } => {
+                "nothing was overwritten; keep both copies as they are, and run `claviger verify` with all of them"
+            }
+            Self::Altered { .. } => "this medium cannot be trusted: use another one",
+            Self::NotRegular { .. } => "find out who put it there, remove it, and try again",
+            Self::Missing { .. } => "give another copy of the vault as well: run the command with both paths",
+            Self::Path { .. } => "this is a mistake of the program; please report it",
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "make room on it (nothing that is in the vault), or use another medium; then run `claviger resume`"
+                }
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    "remount it for writing, or open its write protection; then run `claviger resume`"
+                }
+                io::ErrorKind::PermissionDenied => "run claviger as the user who owns the copy",
+                _ => "check that the medium is there and whole, or use another copy",
+            },
+            Self::Random => "use another machine",
+        };
+        Some(hint.to_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Snapshot(error) => error.exit(),
+            Self::Conflict { .. } | Self::Altered { .. } | Self::Missing { .. } => Exit::Verification,
+            Self::TooFewCopies { .. } => Exit::Resumable,
+            Self::NoCopy { .. }
+            | Self::InUse { .. }
+            | Self::Same { .. }
+            | Self::NotEmpty { .. }
+            | Self::NotRegular { .. }
+            | Self::Path { .. }
+            | Self::Io { .. }
+            | Self::Random => Exit::Usage,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

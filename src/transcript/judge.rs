@@ -182,6 +182,8 @@ pub struct Judgement {
     ceremonies: BTreeMap<Digest, (Plan, Fate)>,
     abandoned: std::collections::BTreeSet<Digest>,
     line: Vec<usize>,
+    /// By copy and name: which ceremony a directory under `generations/` holds; none if nothing in it says so.
+    directories: BTreeMap<(usize, String), Option<Digest>>,
 }
 
 /// Judges everything that was read.
@@ -253,6 +255,22 @@ impl Judgement {
     /// The plan of this ceremony.
     pub fn ceremony(&self, ceremony: &Digest) -> Option<&Plan> {
         self.ceremonies.get(ceremony).map(|(plan, _)| plan)
+    }
+
+    /// Names of the directories under `generations/` on all copies, with the ceremonies they hold.
+    pub fn directories(&self) -> impl Iterator<Item = (&str, Option<Digest>)> {
+        self.directories.iter().map(|((_, name), ceremony)| (name.as_str(), *ceremony))
+    }
+
+    /// The ceremony that this directory holds on this copy (place in [`Self::copies`]).
+    pub fn ceremony_in(&self, copy: usize, directory: &str) -> Option<Digest> {
+        self.directories.get(&(copy, directory.to_owned())).copied().flatten()
+    }
+
+    /// The directory that holds this ceremony on this copy (place in [`Self::copies`]).
+    pub fn directory_of(&self, copy: usize, ceremony: &Digest) -> Option<&str> {
+        let mut here = self.directories.iter().filter(|((on, _), of)| *on == copy && of.as_ref() == Some(ceremony));
+        here.next().map(|((_, name), _)| name.as_str())
     }
 
     /// The number for the next ceremony; tokens may know of higher ones.

@@ -9,6 +9,7 @@ use super::line::{Line, line};
 use super::{CopyState, Fate, Fork, GenerationState, Judgement, Severity, Stage, Unfinished, outside};
 use crate::encoding::Digest;
 use crate::transcript::document::MAX_INTEGER;
+use crate::transcript::place::Place;
 use crate::transcript::record::{Record, RecordBody};
 use crate::transcript::signed::Signed;
 use crate::transcript::snapshot::Snapshot;
@@ -57,6 +58,7 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
     let highest_number = highest_number(&ceremonies, &records);
     let findings = findings.into_sorted();
     let copies = copies(snapshot, &missing, &findings);
+    let directories = directories(snapshot, &ceremonies);
     let ceremonies =
         ceremonies.into_iter().map(|ceremony| (ceremony.id, (ceremony.plan, fates[&ceremony.id]))).collect();
     Judgement {
@@ -73,6 +75,7 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         ceremonies,
         abandoned,
         line,
+        directories,
     }
 }
 
@@ -242,4 +245,20 @@ fn copies(snapshot: &Snapshot, missing: &[usize], findings: &[super::Finding]) -
         }
     };
     snapshot.copies.iter().zip(missing).map(state).collect()
+}
+
+fn directories(snapshot: &Snapshot, ceremonies: &[Ceremony<'_>]) -> BTreeMap<(usize, String), Option<Digest>> {
+    let mut directories = BTreeMap::new();
+    for (copy, view) in snapshot.copies.iter().enumerate() {
+        for path in view.files.keys() {
+            if let Place::Generation(name, _) = Place::of(path) {
+                directories.insert((copy, name.to_owned()), None);
+            }
+        }
+    }
+    for ceremony in ceremonies {
+        let dirs = ceremony.dirs.iter().map(|dir| ((dir.copy, dir.name.to_owned()), Some(ceremony.id)));
+        directories.extend(dirs);
+    }
+    directories
 }

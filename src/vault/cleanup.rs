@@ -1,0 +1,64 @@
+//! Removes what may be removed (`docs/format.md`, section 2): secrets of what is extinct or dead, and what was admitted.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::VaultError;
+use super::copies::{Copies, Failure};
+use super::merge::is_over;
+use crate::encoding::Digest;
+use crate::transcript::{Judgement, Place, Snapshot};
+
+/// What was removed.
+#[derive(Debug, Default)]
+pub struct Cleaned {
+    /// Paths in the copies.
+    pub removed: Vec<String>,
+    /// Where it did not work.
+    pub failures: Vec<Failure>,
+}
+
+/// Removes the sealed files of extinct generations whose successor is ratified and of ceremonies that can never be
+/// committed, and the inbox files that ratified generations admitted.
+///
+/// # Errors
+/// [`VaultError::Path`], which would be a mistake of the program. What fails on single copies is in [`Cleaned::failures`].
+pub fn cleanup(copies: &Copies, snapshot: &Snapshot, judgement: &Judgement) -> Result<Cleaned, VaultError> {
+    let admitted: BTreeSet<(&str, Digest)> = judgement
+        .line()
+        .filter(|generation| generation.ratified)
+        .flat_map(|generation| &generation.manifest.plan.admits)
+        .map(|admission| (admission.file.as_str(), admission.digest))
+        .collect();
+    let mut cleaned = Cleaned::default();
+    for (place, view) in snapshot.copies.iter().enumerate() {
+        for (path, content) in &view.files {
+            let over = match Place::of(path) {
+                Place::Generation(directory, file) if file.is_sealed() => {
+                    judgement.ceremony_in(place, directory).is_some_and(|ceremony| may_go(judgement, &ceremony))
+                }
+                Place::Inbox(file) => admitted.contains(&(file, content.digest())),
+                _ => false,
+            };
+            if over {
+                match copies.remove_on(&view.path, Path::new(path))? {
+                    Ok(()) => cleaned.removed.push(path.clone()),
+                    Err(failure) => cleaned.failures.push(failure),
+                }
+            }
+        }
+    }
+    cleaned.removed.sort();
+    cleaned.removed.dedup();
+    Ok(cleaned)
+}
+
+/// > when it is extinct and its child ratified (or, for a ceremony that was never committed, when its parent is extinct)
+fn may_go(judgement: &Judgement, ceremony: &Digest) -> bool {
+    let made = judgement.generation_of(ceremony);
+    let followed = made.is_none_or(|state| {
+        !state.in_line
+            || judgement.line().any(|child| child.ratified && child.manifest.plan.parent == Some(state.digest))
+    });
+    is_over(judgement, ceremony) && followed
+}

@@ -1,0 +1,360 @@
+//! All copies of a vault together.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::copy::Copy;
+use super::medium::Medium;
+use super::write::{self, Part};
+use super::{VaultError, read};
+use crate::encoding::{Digest, Nonce16};
+use crate::transcript::{Place, Snapshot};
+
+/// The copies of one vault that can be read.
+#[derive(Debug)]
+pub struct Copies {
+    pub(super) copies: Vec<Copy>,
+    unavailable: Vec<Unavailable>,
+    foreign: Vec<PathBuf>,
+    ids: Vec<Option<Nonce16>>,
+    vault: Digest,
+}
+
+/// A copy that was asked for and cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    /// Its path.
+    pub path: PathBuf,
+    /// Why, as a sentence.
+    pub why: String,
+}
+
+/// Why something did not work on one copy.
+#[derive(Debug)]
+pub struct Failure {
+    /// Path of the copy.
+    pub copy: PathBuf,
+    /// Why.
+    pub error: VaultError,
+}
+
+/// Where a file stands after it was written.
+#[derive(Debug)]
+#[must_use = "a file may stand on too few copies"]
+pub struct Written {
+    /// Path in the copies.
+    pub file: String,
+    /// The copies on which it stands and was read back.
+    pub on: Vec<PathBuf>,
+    /// Ids of these copies.
+    pub ids: Vec<Nonce16>,
+    /// The copies on which it does not.
+    pub failures: Vec<Failure>,
+}
+
+impl Written {
+    /// Insists on a number of copies; returns the failures on the others.
+    ///
+    /// # Errors
+    /// [`VaultError::TooFewCopies`].
+    pub fn require(self, expected: usize) -> Result<Vec<Failure>, VaultError> {
+        if self.on.len() < expected {
+            let Self { file, on, failures, .. } = self;
+            return Err(VaultError::TooFewCopies { file, expected, actual: on.len(), failures });
+        }
+        Ok(self.failures)
+    }
+}
+
+/// Keeps other processes off the copies until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _directories: Vec<std::os::fd::OwnedFd>,
+}
+
+impl Copies {
+    /// Opens the copies at these paths; if only one is given, also those that its policy lists as `media`. A copy that
+    /// cannot be read, or that is of another vault, is set aside and named.
+    ///
+    /// # Errors
+    /// [`VaultError`] if none is left.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, VaultError> {
+        let mut wanted: Vec<PathBuf> = paths.to_vec();
+        if let [only] = paths {
+            wanted.extend(media(only));
+        }
+        let mut tried = Vec::new();
+        let (mut copies, mut views): (Vec<Copy>, Vec<_>) = (Vec::new(), Vec::new());
+        for (place, path) in wanted.iter().enumerate() {
+            let opened = Copy::open(path).and_then(|copy| read::view(&copy).map(|view| (copy, view)));
+            let (copy, view) = match opened {
+                Ok(opened) => opened,
+                Err(error) => {
+                    tried.push(Failure { copy: path.clone(), error });
+                    continue;
+                }
+            };
+            if let Some(other) = copies.iter().find(|other| other.is_same(&copy)) {
+                if place < paths.len() {
+                    return Err(VaultError::Same { first: other.path().to_owned(), second: path.clone() });
+                }
+                continue;
+            }
+            copies.push(copy);
+            views.push(view);
+        }
+        if copies.is_empty() {
+            return Err(VaultError::NoCopy { tried });
+        }
+        let snapshot = Snapshot::new(views)?;
+        let named = |path: &Path| path.display().to_string();
+        let (copies, foreign): (Vec<_>, Vec<_>) =
+            copies.into_iter().partition(|copy| !snapshot.foreign.contains(&named(copy.path())));
+        let ids = snapshot.copies.iter().map(|view| view.mark().map(|mark| mark.id)).collect();
+        let unavailable = tried.into_iter().map(|f| Unavailable { path: f.copy, why: f.error.to_string() }).collect();
+        let foreign = foreign.iter().map(|copy| copy.path().to_owned()).collect();
+        Ok(Self { copies, unavailable, foreign, ids, vault: snapshot.vault })
+    }
+
+    /// Reads all of them anew.
+    ///
+    /// # Errors
+    /// [`VaultError`] if none can be read any more.
+    pub fn snapshot(&self) -> Result<Snapshot, VaultError> {
+        let mut tried = Vec::new();
+        let mut views = Vec::new();
+        for copy in &self.copies {
+            match read::view(copy) {
+                Ok(view) => views.push(view),
+                Err(error) => tried.push(Failure { copy: copy.path().to_owned(), error }),
+            }
+        }
+        if views.is_empty() {
+            return Err(VaultError::NoCopy { tried });
+        }
+        let mut snapshot = Snapshot::new(views)?;
+        snapshot.foreign.extend(self.foreign.iter().map(|path| path.display().to_string()));
+        Ok(snapshot)
+    }
+
+    /// The vault id.
+    pub fn vault(&self) -> Digest {
+        self.vault
+    }
+
+    /// Where they are.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.copies.iter().map(|copy| copy.path().to_owned()).collect()
+    }
+
+    /// Ids of those that have a good mark, sorted, as a plan lists them.
+    pub fn ids(&self) -> Vec<Nonce16> {
+        let mut ids: Vec<Nonce16> = self.ids.iter().flatten().copied().collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    /// Those that could not be read, and why.
+    pub fn unavailable(&self) -> &[Unavailable] {
+        &self.unavailable
+    }
+
+    /// Those that are of another vault.
+    pub fn foreign(&self) -> &[PathBuf] {
+        &self.foreign
+    }
+
+    /// What the copies are on, for preflight.
+    pub fn media(&self) -> Vec<Medium> {
+        self.copies.iter().map(Medium::of).collect()
+    }
+
+    /// Takes all copies for this process.
+    ///
+    /// # Errors
+    /// [`VaultError::InUse`] if another process has one of them.
+    pub fn lock(&self) -> Result<Lock, VaultError> {
+        let mut directories = Vec::new();
+        for copy in &self.copies {
+            // A lock belongs to the open directory: it needs one of its own, so that dropping it gives the copy free.
+            let directory = Copy::open(copy.path())?.into_root();
+            match rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => directories.push(directory),
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(VaultError::InUse { copy: copy.path().to_owned() }),
+                // A file system without locks, which then cannot say no.
+                Err(rustix::io::Errno::NOLCK | rustix::io::Errno::NOTSUP | rustix::io::Errno::INVAL) => {}
+                Err(error) => return Err(copy.error("the directory", "lock", error)),
+            }
+        }
+        Ok(Lock { _directories: directories })
+    }
+
+    pub(super) fn each(&self, file: String, mut act: impl FnMut(&Copy) -> Result<(), VaultError>) -> Written {
+        let mut written = Written { file, on: Vec::new(), ids: Vec::new(), failures: Vec::new() };
+        for (copy, id) in self.copies.iter().zip(&self.ids) {
+            match act(copy) {
+                Ok(()) => {
+                    written.on.push(copy.path().to_owned());
+                    written.ids.extend(*id);
+                }
+                Err(error) => written.failures.push(Failure { copy: copy.path().to_owned(), error }),
+            }
+        }
+        written
+    }
+
+    /// Writes a new file on every copy. Where exactly these bytes stand already, that counts as written.
+    ///
+    /// # Errors
+    /// [`VaultError::Path`] if it is not a path of a vault. What fails on single copies is in [`Written::failures`].
+    pub fn write_new(&self, relative: &Path, bytes: &[u8]) -> Result<Written, VaultError> {
+        let file = vault_path(relative)?;
+        Ok(self.each(file.clone(), |copy| write::write_new(copy, &file, bytes)))
+    }
+
+    /// Writes a new file in constant memory: on the first copy that takes it, and from there to the others. `fill` is
+    /// called again, from its beginning, where a medium fails while it is written.
+    ///
+    /// # Errors
+    /// Whatever `fill` returns by itself; [`VaultError`] if no copy takes the file.
+    pub fn write_stream<E: From<VaultError>>(
+        &self,
+        relative: &Path,
+        mut fill: impl FnMut(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(Digest, Written), E> {
+        let file = vault_path(relative)?;
+        let mut failures = Vec::new();
+        for (place, copy) in self.copies.iter().enumerate() {
+            match stream(copy, &file, &mut fill)? {
+                Err(error) => failures.push(Failure { copy: copy.path().to_owned(), error }),
+                Ok(digest) => {
+                    let earlier: Vec<PathBuf> = failures.iter().map(|failure| failure.copy.clone()).collect();
+                    let mut written = self.each(file.clone(), |other| {
+                        if std::ptr::eq(other, &self.copies[place]) {
+                            return Ok(());
+                        }
+                        write::copy_file((copy, &file), (other, &file), digest)
+                    });
+                    // The reason why it failed first says more than the one at the second attempt.
+                    written.failures.retain(|failure| !earlier.contains(&failure.copy));
+                    failures.retain(|failure| !written.on.contains(&failure.copy));
+                    written.failures.append(&mut failures);
+                    return Ok((digest, written));
+                }
+            }
+        }
+        Err(VaultError::TooFewCopies { file, expected: 1, actual: 0, failures }.into())
+    }
+
+    /// Opens a file on any copy on which its digest is this one.
+    ///
+    /// # Errors
+    /// [`VaultError::Missing`].
+    pub fn open_file(&self, relative: &Path, digest: Digest) -> Result<File, VaultError> {
+        let file = vault_path(relative)?;
+        for copy in &self.copies {
+            let Ok(Some(mut found)) = copy.file(&file) else { continue };
+            let same = read::digest(&mut found).is_ok_and(|found| found == digest);
+            if same && found.rewind().is_ok() {
+                return Ok(found);
+            }
+        }
+        Err(VaultError::Missing { file, digest })
+    }
+
+    /// Reads a file of at most `limit` bytes from any copy on which its digest is this one.
+    ///
+    /// # Errors
+    /// [`VaultError::Missing`].
+    pub fn read_file(&self, relative: &Path, digest: Digest, limit: usize) -> Result<Vec<u8>, VaultError> {
+        let mut file = self.open_file(relative, digest)?;
+        let bytes = read::bounded(&mut file, limit).ok().flatten().filter(|bytes| Digest::of(bytes) == digest);
+        bytes.ok_or_else(|| VaultError::Missing { file: relative.display().to_string(), digest })
+    }
+
+    /// Removes a sealed, inbox or unfinished file from every copy; documents are for ever.
+    ///
+    /// # Errors
+    /// [`VaultError::Path`] for any other file. What fails on single copies is in [`Written::failures`].
+    pub fn remove(&self, relative: &Path) -> Result<Written, VaultError> {
+        let file = text(relative)?;
+        let place = Place::of(&file);
+        if !place.is_sealed() && place != Place::Part {
+            return Err(VaultError::Path { file });
+        }
+        Ok(self.each(file.clone(), |copy| write::remove(copy, &file).map(drop)))
+    }
+}
+
+impl Copies {
+    /// Like [`Self::remove`], on the one copy with this path.
+    pub(super) fn remove_on(&self, path: &str, relative: &Path) -> Result<Result<(), Failure>, VaultError> {
+        let file = text(relative)?;
+        if !Place::of(&file).is_sealed() {
+            return Err(VaultError::Path { file });
+        }
+        let copy = self.copies.iter().find(|copy| copy.path().display().to_string() == path);
+        let failure = |copy: &Copy, error| Failure { copy: copy.path().to_owned(), error };
+        Ok(copy.map_or(Ok(()), |copy| write::remove(copy, &file).map(drop).map_err(|error| failure(copy, error))))
+    }
+}
+
+/// One attempt at [`Copies::write_stream`]: the outer error is that of `fill`, the inner that of the medium.
+fn stream<E: From<VaultError>>(
+    copy: &Copy,
+    file: &str,
+    fill: &mut impl FnMut(&mut dyn Write) -> Result<(), E>,
+) -> Result<Result<Digest, VaultError>, E> {
+    match copy.file(file) {
+        Ok(None) => {}
+        Ok(Some(_)) => {
+            return Ok(Err(VaultError::Conflict { copy: copy.path().to_owned(), file: file.to_owned() }));
+        }
+        Err(error) => return Ok(Err(error)),
+    }
+    let mut part = match Part::begin(copy, file) {
+        Ok(part) => part,
+        Err(error) => return Ok(Err(error)),
+    };
+    match fill(&mut part) {
+        Ok(()) => match part.failure() {
+            None => Ok(part.finish()),
+            Some(failure) => {
+                part.give_up();
+                Ok(Err(failure))
+            }
+        },
+        Err(error) => {
+            let failure = part.failure();
+            part.give_up();
+            failure.map_or(Err(error), |failure| Ok(Err(failure)))
+        }
+    }
+}
+
+fn text(relative: &Path) -> Result<String, VaultError> {
+    let text = relative.to_str().filter(|text| !text.split('/').any(|c| matches!(c, "" | "." | "..")));
+    text.map(str::to_owned).ok_or_else(|| VaultError::Path { file: relative.display().to_string() })
+}
+
+/// A path that a file of a vault can have.
+pub(super) fn vault_path(relative: &Path) -> Result<String, VaultError> {
+    let text = text(relative)?;
+    match Place::of(&text) {
+        Place::Part | Place::Unknown => Err(VaultError::Path { file: text }),
+        _ => Ok(text),
+    }
+}
+
+/// The copies that the policy on this copy lists, relative to its directory. The policy is not verified yet: what is at
+/// these paths is only read, and set aside unless it is of the same vault.
+fn media(path: &Path) -> Vec<PathBuf> {
+    let policy = Copy::open(path).ok().and_then(|copy| copy.file("policy.toml").ok().flatten());
+    let bytes = policy.and_then(|mut file| read::bounded(&mut file, 1 << 20).ok().flatten());
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let media = table.get("media").and_then(|media| media.as_array()).cloned().unwrap_or_default();
+    media.iter().filter_map(|medium| medium.as_str()).map(|medium| path.join(medium)).collect()
+}

@@ -1,0 +1,148 @@
+//! One copy: a directory, held open, in which nothing is followed out of it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+
+use super::VaultError;
+
+/// One copy of a vault.
+#[derive(Debug)]
+pub struct Copy {
+    path: PathBuf,
+    root: OwnedFd,
+}
+
+impl Copy {
+    /// Opens the directory. The path itself may go through symbolic links; nothing below it may.
+    ///
+    /// # Errors
+    /// [`VaultError::Io`].
+    pub fn open(path: &Path) -> Result<Self, VaultError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| VaultError::Io {
+            copy: path.to_owned(),
+            file: "the directory".to_owned(),
+            action: "open",
+            source: error.into(),
+        })?;
+        Ok(Self { path: path.to_owned(), root })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open directory.
+    pub fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
+    /// The open directory, alone.
+    pub(super) fn into_root(self) -> OwnedFd {
+        self.root
+    }
+
+    /// Whether both are the same directory.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let (Ok(a), Ok(b)) = (rustix::fs::fstat(&self.root), rustix::fs::fstat(&other.root)) else { return false };
+        (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+    }
+
+    /// Whether files can be added to it, as far as the system says beforehand.
+    pub fn is_writable(&self) -> bool {
+        rustix::fs::accessat(&self.root, ".", rustix::fs::Access::WRITE_OK, AtFlags::empty()).is_ok()
+    }
+
+    pub(super) fn error(&self, file: &str, action: &'static str, source: impl Into<io::Error>) -> VaultError {
+        VaultError::Io { copy: self.path.clone(), file: file.to_owned(), action, source: source.into() }
+    }
+
+    fn wrong_type(&self, file: &str, found: FileType, expected: &'static str) -> VaultError {
+        VaultError::NotRegular { copy: self.path.clone(), file: file.to_owned(), found: type_name(found), expected }
+    }
+
+    /// Opens the directory of a path below the root; every component is a real directory. `make`: makes what is missing.
+    pub(super) fn directory(&self, relative: &str, make: bool) -> Result<OwnedFd, VaultError> {
+        let mut here = self.root.as_fd().try_clone_to_owned().map_err(|error| self.error(relative, "open", error))?;
+        let mut path = String::new();
+        for component in relative.split('/').filter(|component| !component.is_empty()) {
+            path = if path.is_empty() { component.to_owned() } else { format!("{path}/{component}") };
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut next = rustix::fs::openat(&here, component, flags, Mode::empty());
+            if make && matches!(next, Err(rustix::io::Errno::NOENT)) {
+                crate::fault::point(&format!("mkdir:{path}:before"));
+                let mode = Mode::from_raw_mode(0o755);
+                rustix::fs::mkdirat(&here, component, mode).map_err(|error| self.error(&path, "make", error))?;
+                sync_directory(&here).map_err(|error| self.error(&path, "make", error))?;
+                crate::fault::point(&format!("mkdir:{path}:after"));
+                next = rustix::fs::openat(&here, component, flags, Mode::empty());
+            }
+            here = match next {
+                Ok(next) => next,
+                Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
+                    let stat = rustix::fs::statat(&here, component, AtFlags::SYMLINK_NOFOLLOW);
+                    let found = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
+                    return Err(self.wrong_type(&path, found, "a directory"));
+                }
+                Err(error) => return Err(self.error(&path, "open", error)),
+            };
+        }
+        Ok(here)
+    }
+
+    /// Opens a regular file for reading. `None`: nothing is there.
+    pub(super) fn file(&self, relative: &str) -> Result<Option<File>, VaultError> {
+        let (directory, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+        let directory = match self.directory(directory, false) {
+            Ok(directory) => directory,
+            Err(VaultError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        self.file_in(&directory, name, relative)
+    }
+
+    /// Opens a regular file in an open directory; never follows a link, never waits for a FIFO, never opens a device.
+    pub(super) fn file_in(&self, directory: &OwnedFd, name: &str, relative: &str) -> Result<Option<File>, VaultError> {
+        let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(self.error(relative, "read", error)),
+        };
+        let regular = |mode| match FileType::from_raw_mode(mode) {
+            FileType::RegularFile => Ok(()),
+            other => Err(self.wrong_type(relative, other, "a file")),
+        };
+        regular(stat.st_mode)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, name, flags, Mode::empty())
+            .map_err(|error| self.error(relative, "read", error))?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| self.error(relative, "read", error))?;
+        regular(stat.st_mode)?;
+        Ok(Some(File::from(file)))
+    }
+}
+
+/// Brings the names in a directory to the medium. Some file systems cannot; then there is nothing to wait for.
+pub(super) fn sync_directory(directory: &OwnedFd) -> io::Result<()> {
+    match rustix::fs::fsync(directory) {
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn type_name(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::RegularFile => "a file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        FileType::Unknown => "something unknown",
+    }
+}

@@ -1,0 +1,63 @@
+//! A new vault, on several media at once.
+
+use std::path::{Path, PathBuf};
+
+use super::copies::Copies;
+use super::copy::Copy;
+use super::layout::{COPY, POLICY, VAULT};
+use super::read::{self, LOST_AND_FOUND};
+use super::{VaultError, write};
+use crate::encoding::{Digest, Document, Nonce16};
+use crate::transcript::{CopyMark, Founding};
+
+/// Makes the copies of a new vault in new or empty directories. A directory in which this very founding was interrupted is
+/// taken as it is.
+///
+/// # Errors
+/// [`VaultError::NotEmpty`], before anything is written anywhere; [`VaultError::Io`].
+pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<Copies, VaultError> {
+    let body = founding.encode();
+    let mut copies: Vec<Copy> = Vec::new();
+    for path in paths {
+        let copy = make(path)?;
+        if let Some(other) = copies.iter().find(|other| other.is_same(&copy)) {
+            return Err(VaultError::Same { first: other.path().to_owned(), second: path.clone() });
+        }
+        refuse_strangers(&copy, &body)?;
+        copies.push(copy);
+    }
+    for copy in &copies {
+        write::write_new(copy, POLICY, policy)?;
+        write::write_new(copy, VAULT, &body)?;
+        if copy.file(COPY)?.is_none() {
+            let id = Nonce16::random().map_err(|_| VaultError::Random)?;
+            write::write_new(copy, COPY, &CopyMark::new(id, Digest::of(&body)).encode())?;
+        }
+    }
+    Copies::open(paths)
+}
+
+fn make(path: &Path) -> Result<Copy, VaultError> {
+    match std::fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(source) => {
+            let (copy, file) = (path.to_owned(), "the directory".to_owned());
+            return Err(VaultError::Io { copy, file, action: "make", source });
+        }
+    }
+    Copy::open(path)
+}
+
+fn refuse_strangers(copy: &Copy, body: &[u8]) -> Result<(), VaultError> {
+    let view = read::view(copy)?;
+    let same = view.files.get(VAULT).is_some_and(|content| content.bytes() == Some(body));
+    let harmless = |file: &str| same || file == LOST_AND_FOUND || file.ends_with(".part");
+    let files = view.files.keys().map(String::as_str).chain(view.unread.iter().map(|unread| unread.file.as_str()));
+    let directories =
+        ["generations", "records", "inbox"].into_iter().filter(|name| copy.directory(name, false).is_ok());
+    match files.chain(directories).find(|file| !harmless(file)) {
+        None => Ok(()),
+        Some(found) => Err(VaultError::NotEmpty { copy: copy.path().to_owned(), found: found.to_owned() }),
+    }
+}

@@ -1,0 +1,127 @@
+//! Brings copies up to date with each other: sets of files, of which none is ever overwritten.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::VaultError;
+use super::copies::{Copies, Failure};
+use super::write;
+use crate::encoding::Digest;
+use crate::transcript::place::crowded_directory;
+use crate::transcript::{Fate, GenerationFile, Judgement, Place, Snapshot, judge};
+
+/// What merging did.
+#[derive(Debug, Default)]
+pub struct Merged {
+    /// Files that were added: copy and path.
+    pub added: Vec<(PathBuf, String)>,
+    /// What could not be added, by copy; after the first failure of a medium, nothing more is written there.
+    pub failures: Vec<Failure>,
+}
+
+/// A file that a copy lacks.
+struct Wanted<'a> {
+    /// Generation files stand in the order in which a ceremony makes them, COMMIT after all that it commits.
+    order: (u8, u64, Option<GenerationFile<'a>>),
+    from: usize,
+    source: &'a str,
+    target: String,
+    digest: Digest,
+}
+
+impl Copies {
+    /// Adds to every copy the files that it lacks and others have. Not spread: what the verdict found fault with, secrets of
+    /// extinct generations, and what was admitted.
+    ///
+    /// # Errors
+    /// [`VaultError`] if no copy can be read.
+    pub fn merge(&self) -> Result<Merged, VaultError> {
+        let snapshot = self.snapshot()?;
+        let judgement = judge(&snapshot);
+        let mut merged = Merged::default();
+        if snapshot.copies.len() < self.copies.len() {
+            // A copy became unreadable since it was opened: places would not match.
+            return Ok(merged);
+        }
+        for (to, copy) in self.copies.iter().enumerate() {
+            if snapshot.copies[to].mark().is_none_or(|mark| mark.vault != snapshot.vault) {
+                continue;
+            }
+            let mut wanted: Vec<Wanted<'_>> = Vec::new();
+            for from in (0..self.copies.len()).filter(|from| *from != to) {
+                wanted.extend(wants(&snapshot, &judgement, from, to));
+            }
+            wanted.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.target.cmp(&b.target)));
+            let mut done = BTreeSet::new();
+            for file in wanted {
+                if !done.insert(file.target.clone()) {
+                    continue;
+                }
+                match write::copy_file((&self.copies[file.from], file.source), (copy, &file.target), file.digest) {
+                    Ok(()) => merged.added.push((copy.path().to_owned(), file.target)),
+                    Err(error @ VaultError::Conflict { .. }) => {
+                        merged.failures.push(Failure { copy: copy.path().to_owned(), error });
+                    }
+                    Err(error) => {
+                        merged.failures.push(Failure { copy: copy.path().to_owned(), error });
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(merged)
+    }
+}
+
+/// What copy `to` lacks of what copy `from` has.
+fn wants<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: usize) -> Vec<Wanted<'a>> {
+    let here = &snapshot.copies[to];
+    let faulty: BTreeSet<&str> = judgement
+        .findings
+        .iter()
+        .filter(|finding| finding.copy.as_deref() == Some(snapshot.copies[from].path.as_str()))
+        .map(|finding| finding.file.as_str())
+        .collect();
+    let mut wanted = Vec::new();
+    for (path, content) in &snapshot.copies[from].files {
+        if faulty.contains(path.as_str()) {
+            continue;
+        }
+        let (order, target) = match Place::of(path) {
+            Place::Vault | Place::Policy => ((0, 0, None), path.clone()),
+            Place::Record(..) => ((2, 0, None), path.clone()),
+            Place::Inbox(_) => ((3, 0, None), path.clone()),
+            Place::Generation(directory, file) => {
+                let Some(ceremony) = judgement.ceremony_in(from, directory) else { continue };
+                if file.is_sealed() && is_over(judgement, &ceremony) {
+                    continue;
+                }
+                let Some(plan) = judgement.ceremony(&ceremony) else { continue };
+                let name = match judgement.directory_of(to, &ceremony) {
+                    Some(name) => name.to_owned(),
+                    None if judgement.ceremony_in(to, directory).is_some_and(|other| other != ceremony) => {
+                        crowded_directory(plan.generation, &ceremony)
+                    }
+                    None => directory.to_owned(),
+                };
+                ((1, plan.number, Some(file)), format!("generations/{name}/{}", file.path()))
+            }
+            Place::CopyMark | Place::Part | Place::Unknown => continue,
+        };
+        if !here.files.contains_key(&target) {
+            wanted.push(Wanted { order, from, source: path, target, digest: content.digest() });
+        }
+    }
+    wanted
+}
+
+/// Whether the secrets of a ceremony are of no use to anyone any more.
+pub(super) fn is_over(judgement: &Judgement, ceremony: &Digest) -> bool {
+    match judgement.knows_ceremony(ceremony) {
+        Some(Fate::DeadSibling) => true,
+        Some(Fate::Committed) => {
+            judgement.generation_of(ceremony).is_some_and(|state| state.committed && state.extinct)
+        }
+        Some(Fate::Abandoned | Fate::Unfinished) | None => false,
+    }
+}

@@ -1,0 +1,208 @@
+//! Durable writes on one copy.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use sha2::{Digest as _, Sha256};
+
+use super::VaultError;
+use super::copy::{Copy, sync_directory};
+use super::read;
+use crate::encoding::Digest;
+use crate::fault;
+
+/// A file that is being written under the name `NAME.part`.
+pub(super) struct Part<'a> {
+    copy: &'a Copy,
+    directory: OwnedFd,
+    name: String,
+    relative: String,
+    file: File,
+    hash: Sha256,
+    /// The error of the medium, kept apart from errors of whoever writes.
+    failure: Option<io::Error>,
+}
+
+impl<'a> Part<'a> {
+    /// Begins a file that is not there yet. A `.part` that an interrupted run has left is replaced.
+    pub fn begin(copy: &'a Copy, relative: &str) -> Result<Self, VaultError> {
+        let (directory, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+        let directory = copy.directory(directory, true)?;
+        let part = format!("{name}.part");
+        let error = |error: rustix::io::Errno| copy.error(relative, "write", error);
+        fault::point(&format!("write:{relative}:before"));
+        match rustix::fs::unlinkat(&directory, &part, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(error(errno)),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&directory, &part, flags, Mode::from_raw_mode(0o644)).map_err(error)?;
+        let (name, relative) = (name.to_owned(), relative.to_owned());
+        Ok(Self { copy, directory, name, relative, file: File::from(file), hash: Sha256::new(), failure: None })
+    }
+
+    /// The error of the medium, if writing failed because of it.
+    pub fn failure(&mut self) -> Option<VaultError> {
+        self.failure.take().map(|error| self.copy.error(&self.relative, "write", error))
+    }
+
+    /// Removes what was written so far, as well as that can be done.
+    pub fn give_up(self) {
+        let _ = rustix::fs::unlinkat(&self.directory, format!("{}.part", self.name), AtFlags::empty());
+    }
+
+    /// Brings the bytes to the medium, gives the file its name, and reads it back.
+    pub fn finish(self) -> Result<Digest, VaultError> {
+        let relative = self.relative.clone();
+        match self.try_finish() {
+            Ok(digest) => {
+                fault::point(&format!("write:{relative}:after"));
+                Ok(digest)
+            }
+            Err((error, part)) => {
+                part.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    fn try_finish(self) -> Result<Digest, (VaultError, Self)> {
+        let written = Digest::from_bytes(self.hash.clone().finalize().into());
+        fault::point(&format!("fsync:{}:before", self.relative));
+        if let Err(error) = self.file.sync_all() {
+            return Err((self.copy.error(&self.relative, "write", error), self));
+        }
+        fault::point(&format!("fsync:{}:after", self.relative));
+        fault::point(&format!("rename:{}:before", self.relative));
+        if let Err(error) = self.rename() {
+            return Err((error, self));
+        }
+        fault::point(&format!("rename:{}:after", self.relative));
+        if let Err(error) = sync_directory(&self.directory) {
+            return Err((self.copy.error(&self.relative, "write", error), self));
+        }
+        match read_back(self.copy, &self.relative) {
+            Ok(Some(digest)) if digest == written => Ok(written),
+            Ok(_) => {
+                let (copy, file) = (self.copy.path().to_owned(), self.relative.clone());
+                Err((VaultError::Altered { copy, file }, self))
+            }
+            Err(error) => Err((error, self)),
+        }
+    }
+
+    /// Gives the file its name, if nothing has that name.
+    fn rename(&self) -> Result<(), VaultError> {
+        let part = format!("{}.part", self.name);
+        let conflict = || VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() };
+        let error = |error: rustix::io::Errno| self.copy.error(&self.relative, "name", error);
+        let renamed =
+            rustix::fs::renameat_with(&self.directory, &part, &self.directory, &self.name, RenameFlags::NOREPLACE);
+        match renamed {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::EXIST) => Err(conflict()),
+            // The file system does not know this flag; the lock on the copy keeps other programs of ours away.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+                match rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(rustix::io::Errno::NOENT) => {
+                        rustix::fs::renameat(&self.directory, &part, &self.directory, &self.name).map_err(error)
+                    }
+                    Ok(_) => Err(conflict()),
+                    Err(errno) => Err(error(errno)),
+                }
+            }
+            Err(errno) => Err(error(errno)),
+        }
+    }
+}
+
+impl Write for Part<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.write(bytes) {
+            Ok(count) => {
+                self.hash.update(&bytes[..count]);
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failure = Some(error);
+                Err(kind.into())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The digest of a file as the medium has it, as far as the system can be made to look there.
+pub(super) fn read_back(copy: &Copy, relative: &str) -> Result<Option<Digest>, VaultError> {
+    let Some(mut file) = copy.file(relative)? else { return Ok(None) };
+    // Only advice: if the pages stay in memory, the comparison still holds the program to what it wrote.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    read::digest(&mut file).map(Some).map_err(|error| copy.error(relative, "read", error))
+}
+
+/// Writes a new file; it is no error if exactly these bytes stand there already.
+pub(super) fn write_new(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
+    if let Some(digest) = read_back(copy, relative)? {
+        if digest == Digest::of(bytes) {
+            return Ok(());
+        }
+        return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
+    }
+    let mut part = Part::begin(copy, relative)?;
+    if let Err(error) = part.write_all(bytes) {
+        let error = part.failure().unwrap_or_else(|| copy.error(relative, "write", error));
+        part.give_up();
+        return Err(error);
+    }
+    part.finish().map(drop)
+}
+
+/// Copies a file from one copy to another, in constant memory, and holds it to its digest.
+pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) -> Result<(), VaultError> {
+    let ((from, source), (copy, relative)) = (from, to);
+    if let Some(found) = read_back(copy, relative)? {
+        if found == digest {
+            return Ok(());
+        }
+        return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
+    }
+    let missing = || VaultError::Missing { file: source.to_owned(), digest };
+    let mut file = from.file(source)?.ok_or_else(missing)?;
+    let mut part = Part::begin(copy, relative)?;
+    if let Err(error) = io::copy(&mut file, &mut part) {
+        let error = part.failure().unwrap_or_else(|| from.error(source, "read", error));
+        part.give_up();
+        return Err(error);
+    }
+    if Digest::from_bytes(part.hash.clone().finalize().into()) != digest {
+        part.give_up();
+        return Err(missing());
+    }
+    part.finish().map(drop)
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(copy: &Copy, relative: &str) -> Result<bool, VaultError> {
+    let (directory, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let directory = match copy.directory(directory, false) {
+        Ok(directory) => directory,
+        Err(VaultError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    fault::point(&format!("remove:{relative}:before"));
+    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::NOENT) => return Ok(false),
+        Err(error) => return Err(copy.error(relative, "remove", error)),
+    }
+    sync_directory(&directory).map_err(|error| copy.error(relative, "remove", error))?;
+    fault::point(&format!("remove:{relative}:after"));
+    Ok(true)
+}
