@@ -13,6 +13,7 @@
 //! | [`credential`] | one file for each kind of credential |
 //! | [`policy`] | what the vault's owner decided; parsing, no I/O |
 //! | [`vault`] | copies on disk: layout, durable writes, merging |
+//! | [`process`] | what the process does for its own secrecy |
 //! | [`transcript`] | signed documents, and what they prove; no I/O |
 //! | [`sealing`] | age envelopes to tokens and to the vault |
 //! | [`sharing`] | split, check, combine; no I/O |
@@ -35,6 +36,7 @@ pub mod error;
 pub mod fault;
 pub mod interrupt;
 pub mod policy;
+pub mod process;
 pub mod report;
 pub mod room;
 pub mod sealing;

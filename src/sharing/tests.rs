@@ -114,6 +114,25 @@ fn the_largest_vault_opens() {
     assert!(matches!(refused, SharingError::TooFew { expected: 128, found: 127 }));
 }
 
+/// `tests/vectors/sharing/*.json`, computed by another implementation (`generate.py` beside them).
+#[test]
+fn shares_of_another_implementation_combine() {
+    for name in ["two-of-three", "three-of-five", "eight-high"] {
+        let vector = std::fs::read(format!("tests/vectors/sharing/{name}.json")).unwrap();
+        let vector: serde_json::Value = serde_json::from_slice(&vector).unwrap();
+        let points = vector["commitments"].as_array().unwrap();
+        let points = points.iter().map(|point| point.as_str().unwrap().parse().unwrap()).collect();
+        let commitments = Commitments::new(points).unwrap();
+        assert_eq!(commitments.digest().to_string(), vector["digest"].as_str().unwrap());
+        let shares = vector["shares"].as_object().unwrap().iter().map(|(index, share)| {
+            let share = ShareValue::fill(|bytes| hex::decode_to_slice(share.as_str().unwrap(), bytes).unwrap());
+            check(&commitments, index.parse().unwrap(), share).unwrap()
+        });
+        let root = combine(&commitments, shares.collect()).ok().unwrap();
+        assert_eq!(hex::encode(root.expose_secret()), vector["root"].as_str().unwrap(), "{name}");
+    }
+}
+
 /// A threshold, and all indices in random order.
 fn sharings() -> impl Strategy<Value = (u8, u8, Vec<u8>)> {
     (2u8..=14)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the vectors of docs/format.md 5.2 and 5.3, with nothing of claviger's own.
+"""Writes the vectors of docs/format.md 5.1 to 5.3, with nothing of claviger's own.
 
 Standard library only, except for ChaCha20Poly1305 (python3-cryptography). Everything is derived from fixed seeds, so that running it
 again changes nothing.
@@ -111,6 +111,18 @@ def derivation(name, root, vault, generation):
     })
 
 
+def sharing(name, k, indices):
+    """A polynomial of degree k-1 and its values at `indices`."""
+    coefficients = [int.from_bytes(seed(f"coefficient {i} of {name}"), "big") % N for i in range(k)]
+    value = lambda x: sum(c * x**i for i, c in enumerate(coefficients)) % N
+    points = [compressed(times(c, G)) for c in coefficients]
+    write("sharing", name, {
+        "k": k, "root": coefficients[0].to_bytes(32, "big").hex(), "commitments": [point.hex() for point in points],
+        "digest": hashlib.sha256(b"".join(points)).hexdigest(),
+        "shares": {str(i): value(i).to_bytes(32, "big").hex() for i in indices},
+    })
+
+
 def b64(data):
     return base64.b64encode(data).rstrip(b"=").decode()
 
@@ -188,6 +200,10 @@ def main():
     derivation("late", seed("root"), seed("vault"), 2**40 + 5)
     derivation("small-root", (1).to_bytes(32, "big"), seed("vault"), 2)
     derivation("largest-root", (N - 1).to_bytes(32, "big"), seed("other vault"), 2)
+
+    sharing("two-of-three", 2, [1, 3])
+    sharing("three-of-five", 3, [5, 2, 4])
+    sharing("eight-high", 8, range(248, 256))
 
     other = times(12345, G)
     envelope("opens", "opens")
