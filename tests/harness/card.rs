@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use claviger::token::soft::{SoftCard, Statistics, Touch};
 
@@ -30,6 +31,9 @@ struct Shared {
     pull: Mutex<Option<(u64, Pull)>>,
     /// Header of every command and status of its answer (none: pulled).
     commands: Mutex<Vec<String>>,
+    /// Whether the reader has powered the card since it was inserted.
+    powered: Mutex<bool>,
+    power: Condvar,
 }
 
 impl VirtualCard {
@@ -45,6 +49,7 @@ impl VirtualCard {
     pub(super) fn insert_into(&mut self, port: u16) {
         self.remove();
         self.port = port;
+        *self.shared.powered.lock().unwrap() = false;
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("vpcd listens");
         stream.set_nodelay(true).unwrap();
         let (card, shared) = (Arc::clone(&self.card), Arc::clone(&self.shared));
@@ -54,6 +59,12 @@ impl VirtualCard {
             let _ = served.shutdown(Shutdown::Both);
         });
         self.inserted = Some((stream, thread));
+    }
+
+    pub(super) fn wait_for_power(&self, patience: Duration) {
+        let powered = self.shared.powered.lock().unwrap();
+        let (powered, _) = self.shared.power.wait_timeout_while(powered, patience, |powered| !*powered).unwrap();
+        assert!(*powered, "no reader has powered the card");
     }
 
     /// Takes it out.
@@ -125,8 +136,12 @@ fn serve(stream: &TcpStream, card: &Mutex<SoftCard>, shared: &Shared) {
             return;
         }
         let alive = match message.as_slice() {
-            [0..=2] => {
+            [control @ 0..=2] => {
                 atr = card.lock().unwrap().power_on();
+                if *control == 1 {
+                    *shared.powered.lock().unwrap() = true;
+                    shared.power.notify_all();
+                }
                 true
             }
             [4] => send(&atr),

@@ -63,12 +63,13 @@ impl Pcscd {
         let ports = free_ports(readers);
         let mut entries = String::new();
         for (number, port) in ports.iter().enumerate() {
+            let name = friendly_name(number);
             // vpcd keys its state by slot: readers that share the driver's file would share their cards.
             let driver = dir.path().join(format!("vpcd{number}.so"));
             std::fs::copy(DRIVER, &driver).unwrap();
             let driver = driver.display();
             entries += &format!(
-                "FRIENDLYNAME \"{READER}\"\nDEVICENAME /dev/null:{port:#x}\nLIBPATH {driver}\nCHANNELID {port:#x}\n"
+                "FRIENDLYNAME \"{name}\"\nDEVICENAME /dev/null:{port:#x}\nLIBPATH {driver}\nCHANNELID {port:#x}\n"
             );
         }
         std::fs::write(config.join("readers"), entries).unwrap();
@@ -105,7 +106,7 @@ impl Pcscd {
     /// The name of a reader, counted from 0, as PC/SC clients see it.
     pub fn reader(&self, number: usize) -> String {
         assert!(number < self.ports.len());
-        format!("{READER} {number:02X} 00")
+        format!("{} 00 00", friendly_name(number))
     }
 
     /// A card that can be inserted into a reader, counted from 0. It is not inserted yet.
@@ -115,10 +116,10 @@ impl Pcscd {
 
     /// Inserts the card into reader `number` and waits until pcscd has seen it.
     pub fn insert(&self, number: usize, card: &mut VirtualCard) {
-        let seen = format!("Card inserted into {}", self.reader(number));
-        let before = self.log.count(&seen);
+        let before = self.log.count("Card ATR");
         card.insert_into(self.ports[number]);
-        self.log.wait(&seen, before + 1);
+        card.wait_for_power(PATIENCE);
+        self.log.wait("Card ATR", before + 1);
     }
 
     /// Takes the card out of reader `number` and waits until pcscd has seen it.
@@ -144,6 +145,11 @@ impl Drop for Pcscd {
             self.stop();
         }
     }
+}
+
+/// Readers with different drivers need different names.
+fn friendly_name(number: usize) -> String {
+    format!("{READER} ({})", number + 1)
 }
 
 /// pcscd knows one place for its socket, /run/pcscd. In a mount namespace of its own that is `ipc`; where the system
