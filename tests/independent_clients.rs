@@ -29,7 +29,7 @@ impl Bench {
     fn new(firmware: (u8, u8, u8)) -> Self {
         let pcscd = Pcscd::start(1);
         let card = SoftCard::create(SoftCardOptions { firmware, ..Default::default() }).unwrap();
-        let mut card = pcscd.card(0, card);
+        let mut card = VirtualCard::new(card);
         pcscd.insert(0, &mut card);
         Self { card, pcscd, dir: tempfile::tempdir().unwrap() }
     }

@@ -19,7 +19,6 @@ pub enum Pull {
 
 /// A card that a test holds in its hand.
 pub struct VirtualCard {
-    port: u16,
     card: Arc<Mutex<SoftCard>>,
     shared: Arc<Shared>,
     inserted: Option<(TcpStream, JoinHandle<()>)>,
@@ -37,18 +36,13 @@ struct Shared {
 }
 
 impl VirtualCard {
-    pub(super) fn new(port: u16, card: SoftCard) -> Self {
-        Self { port, card: Arc::new(Mutex::new(card)), shared: Arc::default(), inserted: None }
-    }
-
-    /// Inserts it into its reader; pcscd sees that within half a second. See also `Pcscd::insert`.
-    pub fn insert(&mut self) {
-        self.insert_into(self.port);
+    /// A card outside any reader; `Pcscd::insert` and `Pcscd::remove` move it.
+    pub fn new(card: SoftCard) -> Self {
+        Self { card: Arc::new(Mutex::new(card)), shared: Arc::default(), inserted: None }
     }
 
     pub(super) fn insert_into(&mut self, port: u16) {
         self.remove();
-        self.port = port;
         *self.shared.powered.lock().unwrap() = false;
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("vpcd listens");
         stream.set_nodelay(true).unwrap();
@@ -67,8 +61,7 @@ impl VirtualCard {
         assert!(*powered, "no reader has powered the card");
     }
 
-    /// Takes it out.
-    pub fn remove(&mut self) {
+    pub(super) fn remove(&mut self) {
         if let Some((stream, thread)) = self.inserted.take() {
             let _ = stream.shutdown(Shutdown::Both);
             thread.join().expect("the card's thread does not panic");
@@ -127,6 +120,8 @@ fn serve(stream: &TcpStream, card: &Mutex<SoftCard>, shared: &Shared) {
     };
     let mut atr = card.lock().unwrap().power_on();
     loop {
+        // vpcd sends the length by itself: without this the rest waits 40 ms for a delayed acknowledgement.
+        let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
         let mut length = [0; 2];
         if incoming.read_exact(&mut length).is_err() {
             return;

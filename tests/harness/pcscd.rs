@@ -23,6 +23,8 @@ pub struct Pcscd {
     log: Arc<Log>,
     socket: PathBuf,
     ports: Vec<u16>,
+    /// How often a card was inserted, by reader.
+    insertions: Mutex<Vec<usize>>,
     /// Held for a pcscd at the one system-wide place.
     _alone: Option<std::fs::File>,
     _dir: tempfile::TempDir,
@@ -87,7 +89,7 @@ impl Pcscd {
             }
         });
         log.wait("daemon ready", 1);
-        Self { child, log, socket, ports, _alone: alone, _dir: dir }
+        Self { child, log, socket, ports, insertions: Mutex::new(vec![0; readers]), _alone: alone, _dir: dir }
     }
 
     /// Where clients find this pcscd: the environment variable and its value.
@@ -109,13 +111,11 @@ impl Pcscd {
         format!("{} 00 00", friendly_name(number))
     }
 
-    /// A card that can be inserted into a reader, counted from 0. It is not inserted yet.
-    pub fn card(&self, reader: usize, card: SoftCard) -> VirtualCard {
-        VirtualCard::new(self.ports[reader], card)
-    }
-
-    /// Inserts the card into reader `number` and waits until pcscd has seen it.
+    /// Inserts the card into reader `number`, which is empty or whose card was pulled, and waits until pcscd has seen it.
     pub fn insert(&self, number: usize, card: &mut VirtualCard) {
+        // Between two looks (0.4 seconds) pcscd does not notice that a card was swapped.
+        self.wait_until_empty(number);
+        self.insertions.lock().unwrap()[number] += 1;
         let before = self.log.count("Card ATR");
         card.insert_into(self.ports[number]);
         card.wait_for_power(PATIENCE);
@@ -124,10 +124,13 @@ impl Pcscd {
 
     /// Takes the card out of reader `number` and waits until pcscd has seen it.
     pub fn remove(&self, number: usize, card: &mut VirtualCard) {
-        let seen = format!("Card Removed From {}", self.reader(number));
-        let before = self.log.count(&seen);
         card.remove();
-        self.log.wait(&seen, before + 1);
+        self.wait_until_empty(number);
+    }
+
+    fn wait_until_empty(&self, number: usize) {
+        let insertions = self.insertions.lock().unwrap()[number];
+        self.log.wait(&format!("Card Removed From {}", self.reader(number)), insertions);
     }
 
     /// Ends pcscd while clients may still be connected.
