@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use claviger::token::soft::{SoftCard, Statistics, Touch};
 
@@ -18,7 +19,6 @@ pub enum Pull {
 
 /// A card that a test holds in its hand.
 pub struct VirtualCard {
-    port: u16,
     card: Arc<Mutex<SoftCard>>,
     shared: Arc<Shared>,
     inserted: Option<(TcpStream, JoinHandle<()>)>,
@@ -30,21 +30,20 @@ struct Shared {
     pull: Mutex<Option<(u64, Pull)>>,
     /// Header of every command and status of its answer (none: pulled).
     commands: Mutex<Vec<String>>,
+    /// Whether the reader has powered the card since it was inserted.
+    powered: Mutex<bool>,
+    power: Condvar,
 }
 
 impl VirtualCard {
-    pub(super) fn new(port: u16, card: SoftCard) -> Self {
-        Self { port, card: Arc::new(Mutex::new(card)), shared: Arc::default(), inserted: None }
-    }
-
-    /// Inserts it into its reader; pcscd sees that within half a second. See also `Pcscd::insert`.
-    pub fn insert(&mut self) {
-        self.insert_into(self.port);
+    /// A card outside any reader; `Pcscd::insert` and `Pcscd::remove` move it.
+    pub fn new(card: SoftCard) -> Self {
+        Self { card: Arc::new(Mutex::new(card)), shared: Arc::default(), inserted: None }
     }
 
     pub(super) fn insert_into(&mut self, port: u16) {
         self.remove();
-        self.port = port;
+        *self.shared.powered.lock().unwrap() = false;
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("vpcd listens");
         stream.set_nodelay(true).unwrap();
         let (card, shared) = (Arc::clone(&self.card), Arc::clone(&self.shared));
@@ -56,8 +55,13 @@ impl VirtualCard {
         self.inserted = Some((stream, thread));
     }
 
-    /// Takes it out.
-    pub fn remove(&mut self) {
+    pub(super) fn wait_for_power(&self, patience: Duration) {
+        let powered = self.shared.powered.lock().unwrap();
+        let (powered, _) = self.shared.power.wait_timeout_while(powered, patience, |powered| !*powered).unwrap();
+        assert!(*powered, "no reader has powered the card");
+    }
+
+    pub(super) fn remove(&mut self) {
         if let Some((stream, thread)) = self.inserted.take() {
             let _ = stream.shutdown(Shutdown::Both);
             thread.join().expect("the card's thread does not panic");
@@ -116,6 +120,8 @@ fn serve(stream: &TcpStream, card: &Mutex<SoftCard>, shared: &Shared) {
     };
     let mut atr = card.lock().unwrap().power_on();
     loop {
+        // vpcd sends the length by itself: without this the rest waits 40 ms for a delayed acknowledgement.
+        let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
         let mut length = [0; 2];
         if incoming.read_exact(&mut length).is_err() {
             return;
@@ -125,8 +131,12 @@ fn serve(stream: &TcpStream, card: &Mutex<SoftCard>, shared: &Shared) {
             return;
         }
         let alive = match message.as_slice() {
-            [0..=2] => {
+            [control @ 0..=2] => {
                 atr = card.lock().unwrap().power_on();
+                if *control == 1 {
+                    *shared.powered.lock().unwrap() = true;
+                    shared.power.notify_all();
+                }
                 true
             }
             [4] => send(&atr),

@@ -23,6 +23,8 @@ pub struct Pcscd {
     log: Arc<Log>,
     socket: PathBuf,
     ports: Vec<u16>,
+    /// How often a card was inserted, by reader.
+    insertions: Mutex<Vec<usize>>,
     /// Held for a pcscd at the one system-wide place.
     _alone: Option<std::fs::File>,
     _dir: tempfile::TempDir,
@@ -63,12 +65,13 @@ impl Pcscd {
         let ports = free_ports(readers);
         let mut entries = String::new();
         for (number, port) in ports.iter().enumerate() {
+            let name = friendly_name(number);
             // vpcd keys its state by slot: readers that share the driver's file would share their cards.
             let driver = dir.path().join(format!("vpcd{number}.so"));
             std::fs::copy(DRIVER, &driver).unwrap();
             let driver = driver.display();
             entries += &format!(
-                "FRIENDLYNAME \"{READER}\"\nDEVICENAME /dev/null:{port:#x}\nLIBPATH {driver}\nCHANNELID {port:#x}\n"
+                "FRIENDLYNAME \"{name}\"\nDEVICENAME /dev/null:{port:#x}\nLIBPATH {driver}\nCHANNELID {port:#x}\n"
             );
         }
         std::fs::write(config.join("readers"), entries).unwrap();
@@ -86,7 +89,7 @@ impl Pcscd {
             }
         });
         log.wait("daemon ready", 1);
-        Self { child, log, socket, ports, _alone: alone, _dir: dir }
+        Self { child, log, socket, ports, insertions: Mutex::new(vec![0; readers]), _alone: alone, _dir: dir }
     }
 
     /// Where clients find this pcscd: the environment variable and its value.
@@ -105,28 +108,29 @@ impl Pcscd {
     /// The name of a reader, counted from 0, as PC/SC clients see it.
     pub fn reader(&self, number: usize) -> String {
         assert!(number < self.ports.len());
-        format!("{READER} {number:02X} 00")
+        format!("{} 00 00", friendly_name(number))
     }
 
-    /// A card that can be inserted into a reader, counted from 0. It is not inserted yet.
-    pub fn card(&self, reader: usize, card: SoftCard) -> VirtualCard {
-        VirtualCard::new(self.ports[reader], card)
-    }
-
-    /// Inserts the card into reader `number` and waits until pcscd has seen it.
+    /// Inserts the card into reader `number`, which is empty or whose card was pulled, and waits until pcscd has seen it.
     pub fn insert(&self, number: usize, card: &mut VirtualCard) {
-        let seen = format!("Card inserted into {}", self.reader(number));
-        let before = self.log.count(&seen);
+        // Between two looks (0.4 seconds) pcscd does not notice that a card was swapped.
+        self.wait_until_empty(number);
+        self.insertions.lock().unwrap()[number] += 1;
+        let before = self.log.count("Card ATR");
         card.insert_into(self.ports[number]);
-        self.log.wait(&seen, before + 1);
+        card.wait_for_power(PATIENCE);
+        self.log.wait("Card ATR", before + 1);
     }
 
     /// Takes the card out of reader `number` and waits until pcscd has seen it.
     pub fn remove(&self, number: usize, card: &mut VirtualCard) {
-        let seen = format!("Card Removed From {}", self.reader(number));
-        let before = self.log.count(&seen);
         card.remove();
-        self.log.wait(&seen, before + 1);
+        self.wait_until_empty(number);
+    }
+
+    fn wait_until_empty(&self, number: usize) {
+        let insertions = self.insertions.lock().unwrap()[number];
+        self.log.wait(&format!("Card Removed From {}", self.reader(number)), insertions);
     }
 
     /// Ends pcscd while clients may still be connected.
@@ -144,6 +148,11 @@ impl Drop for Pcscd {
             self.stop();
         }
     }
+}
+
+/// Readers with different drivers need different names.
+fn friendly_name(number: usize) -> String {
+    format!("{READER} ({})", number + 1)
 }
 
 /// pcscd knows one place for its socket, /run/pcscd. In a mount namespace of its own that is `ipc`; where the system
