@@ -7,6 +7,8 @@
 use std::io::{Read, Write};
 use std::str::FromStr;
 
+use zeroize::Zeroizing;
+
 use crate::encoding::Name;
 use crate::error::{Advice, Exit};
 use crate::policy::PasswordRule;
@@ -60,6 +62,18 @@ impl Kind {
         }
     }
 
+    /// What is sealed into the inbox, looked at before: what can never be a credential of this kind is refused at once, and
+    /// not at the next ceremony.
+    ///
+    /// # Errors
+    /// As [`Kind::admit`].
+    pub fn check_proposal<'r>(self, secret: Box<dyn Read + 'r>) -> Result<Box<dyn Read + 'r>, CredentialError> {
+        match self {
+            Self::Opaque => Ok(secret),
+            Self::Password => Ok(Box::new(ZeroizingReader::new(password::check(secret)?))),
+        }
+    }
+
     /// Makes a payload of an inbox file's plaintext.
     ///
     /// # Errors
@@ -100,6 +114,26 @@ impl Kind {
             Self::Opaque => opaque::reveal(payload, which, out),
             Self::Password => password::reveal(payload, which, out),
         }
+    }
+}
+
+/// Reads out of one block, which is zeroed when it is dropped.
+struct ZeroizingReader {
+    bytes: Zeroizing<Vec<u8>>,
+    read: usize,
+}
+
+impl ZeroizingReader {
+    fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self { bytes, read: 0 }
+    }
+}
+
+impl Read for ZeroizingReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = (&self.bytes[self.read..]).read(buffer)?;
+        self.read += read;
+        Ok(read)
     }
 }
 

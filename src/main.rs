@@ -12,7 +12,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_all
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    claviger::process::harden();
+    claviger::process::harden_once();
     match arguments.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

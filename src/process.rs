@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
@@ -135,6 +136,19 @@ pub fn preflight() -> Vec<Weakness> {
         Err(_) => weaknesses.push(Weakness::Unknown { what: "/sys/class/net" }),
     }
     weaknesses
+}
+
+static HARDENED: OnceLock<Vec<Weakness>> = OnceLock::new();
+
+/// [`harden`], once; what it could not do is remembered for [`weaknesses`].
+pub fn harden_once() {
+    HARDENED.get_or_init(harden);
+}
+
+/// Everything that could carry a secret out of this process, one clause each.
+pub fn weaknesses() -> Vec<String> {
+    let hardened = HARDENED.get_or_init(harden).iter().map(Weakness::to_string);
+    hardened.chain(preflight().iter().map(Weakness::to_string)).collect()
 }
 
 /// SHA-256 of the program that is running.

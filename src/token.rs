@@ -226,4 +226,3 @@ impl Advice for TokenError {
         }
     }
 }
-pub mod soft;

@@ -39,7 +39,7 @@ pub fn check(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
 
 struct Proving<'a> {
     current: &'a GenerationState,
-    copies: &'a mut Copies,
+    copies: &'a Copies,
     policy: &'a Policy,
 }
 
@@ -82,8 +82,8 @@ impl Desk for Proving<'_> {
             .map_err(CeremonyError::from)?;
         let bytes = record.encode();
         let signature = visit.sign(&bytes)?.to_der();
-        let stem = layout::record_stem(&Digest::of(&bytes));
-        write_signed(self.copies, self.policy, plan, &stem, &bytes, &signature)?;
+        let digest = Digest::of(&bytes);
+        write_signed(self.copies, self.policy, plan, |half| layout::record(&digest, half), &bytes, &signature)?;
         room.say(&format!("{}'s card works. It can be taken out.", visit.entry.name));
         Ok(())
     }

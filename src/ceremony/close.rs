@@ -107,7 +107,7 @@ fn still_needed(
 struct ClosingDesk<'a> {
     committed: &'a Committed,
     generation: &'a GenerationState,
-    copies: &'a mut Copies,
+    copies: &'a Copies,
     judgement: &'a Judgement,
     policy: &'a Policy,
 }
@@ -163,8 +163,8 @@ impl ClosingDesk<'_> {
             .map_err(CeremonyError::from)?;
         let bytes = closing.encode();
         let signature = visit.sign(&bytes)?.to_der();
-        let stem = layout::closing_stem(&self.generation.directory, index, &visit.entry.name);
-        write_signed(self.copies, self.policy, plan, &stem, &bytes, &signature)?;
+        let path = |half| layout::closing(&self.generation.directory, visit.entry, half);
+        write_signed(self.copies, self.policy, plan, path, &bytes, &signature)?;
         Ok(())
     }
 

@@ -71,7 +71,7 @@ fn enrol_with_pin(
     } else {
         room.say("The card made a signing key in slot 9c.");
     }
-    let roots = Roots::new(&[]).map_err(TokenError::from)?;
+    let roots = Roots::new(&[])?;
     let key = prepared.signing_key;
     let attestation = attestation::attestation_of(piv, Slot::Signature, &key, &roots)?;
     if !software {

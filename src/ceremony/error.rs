@@ -8,6 +8,7 @@ use crate::room::RoomError;
 use crate::sealing::SealingError;
 use crate::sharing::SharingError;
 use crate::token::TokenError;
+use crate::token::attestation::RootError;
 use crate::token::channel::ChannelError;
 use crate::transcript::{DocumentError, JudgeError};
 use crate::vault::VaultError;
@@ -51,6 +52,9 @@ pub enum CeremonyError {
     /// The policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// An attestation root of the policy.
+    #[error(transparent)]
+    Root(#[from] RootError),
     /// The script.
     #[error(transparent)]
     Script(#[from] ScriptError),
@@ -103,6 +107,14 @@ pub enum CeremonyError {
         number: u64,
         /// How many of its copies are not here.
         missing: usize,
+    },
+    /// Fewer copies than the policy asks for.
+    #[error("the policy wants {wanted} complete copies of the vault, and {have} are here")]
+    TooFewCopies {
+        /// What the policy asks for.
+        wanted: usize,
+        /// What is here.
+        have: usize,
     },
     /// A ceremony must be finished first.
     #[error("ceremony {} (number {number}) is committed and not finished", ceremony.short())]
@@ -221,6 +233,7 @@ impl Advice for CeremonyError {
             Self::NotEnough { .. } => "nothing is lost and nothing was revealed; bring the other custodians and run the command again, or `claviger status VAULT` to see what to run",
             Self::Elsewhere { .. } => "bring the medium that that ceremony was written to, and give its directory as a further VAULT; nothing was changed on this token",
             Self::CopiesMissing { .. } => "bring the other copies and give their directories as further VAULTs",
+            Self::TooFewCopies { .. } => "bring more media and give each as a further VAULT; a copy of the whole directory onto another medium counts too",
             Self::Unfinished { .. } => "run `claviger resume VAULT`: any k custodians can finish it",
             Self::NothingToResume => "`claviger status VAULT` says where the vault stands",
             Self::NoItem { .. } => "`claviger status VAULT` lists the items; a sealed proposal becomes one by `claviger rotate VAULT`",
@@ -229,6 +242,7 @@ impl Advice for CeremonyError {
             Self::WrongTokens { practice: false } => "leave --tokens away, and use the custodians' cards",
             Self::Enrolments { .. } => "ask the custodian in question for a new file: claviger enrol --name NAME -o FILE",
             Self::Threshold { .. } => "change `threshold` in the policy",
+            Self::Root(_) => "the policy must hold the root as PEM, from -----BEGIN CERTIFICATE----- on",
             Self::PolicyChanged => "put the policy.toml back that belongs to this vault; any other copy has it",
             Self::NotExtinct { .. } => "run `claviger resume VAULT` with one of them; nothing is revealed before",
             Self::Command { .. } => "`claviger resume VAULT` reveals it again until the grant ends: on the screen, with --out FILE, or with --to COMMAND",
@@ -267,6 +281,7 @@ impl Advice for CeremonyError {
             | Self::Io { .. }
             | Self::Randomness(_)
             | Self::NoItem { .. }
+            | Self::Root(_)
             | Self::NothingToResume => Exit::Usage,
             Self::Interrupted | Self::Declined | Self::NotEnough { .. } => Exit::Person,
             Self::Unfinished { .. } | Self::NotExtinct { .. } | Self::Command { .. } | Self::Again { .. } => {
@@ -274,6 +289,7 @@ impl Advice for CeremonyError {
             }
             Self::Elsewhere { .. }
             | Self::CopiesMissing { .. }
+            | Self::TooFewCopies { .. }
             | Self::GrantOver { .. }
             | Self::WrongTokens { .. }
             | Self::Enrolments { .. }

@@ -23,11 +23,14 @@ use crate::transcript::{
 use crate::vault::{Copies, layout};
 
 use super::admission::{Hindrance, may_join};
-use super::attested::described;
+use super::attested::{described, in_words};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
 use super::plan::{exception, lost, read_aloud};
-use super::setting::{directory, id, write, write_signed};
+use super::setting::{id, write, write_signed};
 use super::{CeremonyError, Setting};
+
+/// No share envelope is larger, in bytes.
+const ENVELOPE_LIMIT: usize = 16 * 1024;
 
 /// Evidence that enough custodians approved the plan and opened their shares. Consumed by the next stage.
 pub struct Opened {
@@ -44,7 +47,7 @@ pub struct Opened {
 /// [`CeremonyError::Again`] when the ceremony must begin again with another plan; otherwise what stopped it.
 pub(super) fn open(setting: &mut Setting<'_>, plan: Plan) -> Result<Opened, CeremonyError> {
     let id = id(&plan);
-    let directory = directory(&setting.judgement, &plan, &id);
+    let directory = layout::directory(&setting.judgement, plan.generation, &id);
     let Setting { copies, judgement, policy, roots, source, room, .. } = setting;
     write(copies, policy, &plan, &layout::plan(&directory), &plan.encode())?;
     let parent = plan.parent.and_then(|parent| judgement.generation(&parent)).cloned();
@@ -73,7 +76,7 @@ struct Approving<'a> {
     id: Digest,
     directory: &'a str,
     parent: Option<&'a GenerationState>,
-    copies: &'a mut Copies,
+    copies: &'a Copies,
     judgement: &'a Judgement,
     policy: &'a Policy,
     roots: &'a Roots,
@@ -207,8 +210,9 @@ impl Approving<'_> {
                 .map_err(CeremonyError::from)?;
             let bytes = record.encode();
             let signature = visit.sign(&bytes)?;
-            let stem = layout::record_stem(&Digest::of(&bytes));
-            write_signed(self.copies, self.policy, self.plan, &stem, &bytes, &signature.to_der())?;
+            let digest = Digest::of(&bytes);
+            let path = |half| layout::record(&digest, half);
+            write_signed(self.copies, self.policy, self.plan, path, &bytes, &signature.to_der())?;
         }
         self.abandonment_recorded = true;
         Ok(())
@@ -269,7 +273,7 @@ impl Approving<'_> {
         }
         let without = Way { word: "without", meaning: "go on without this token" };
         let except = Way { word: "except", meaning: "let it take part; an exception that k custodians approve" };
-        let verdict = attestation.verdict;
+        let verdict = in_words(attestation.verdict);
         let question = format!("The policy wants tokens whose maker attests the key; {name}'s says: {verdict}. What now?");
         if room.choose(&question, &[without, except]).map_err(CeremonyError::from)? == 0 {
             return Err(ServeError::Excluded(format!("its key is not attested as the policy asks ({verdict})")));
@@ -284,8 +288,8 @@ impl Approving<'_> {
         let bytes = approval.encode();
         let signature = visit.sign(&bytes)?.to_der();
         let signed = Signed::verify(&bytes, &signature, &visit.entry.signing_key).map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
-        let stem = layout::approval_stem(self.directory, index, &visit.entry.name);
-        write_signed(self.copies, self.policy, self.plan, &stem, &bytes, &signature)?;
+        let path = |half| layout::approval(self.directory, visit.entry, half);
+        write_signed(self.copies, self.policy, self.plan, path, &bytes, &signature)?;
         self.approvals.insert(index, signed);
         Ok(())
     }
@@ -302,10 +306,10 @@ impl Visit<'_, '_> {
 ///
 /// Digest, stanza and curve point of the envelope are checked before the token is asked for anything.
 pub(super) fn open_share(
-    copies: &mut Copies, generation: &GenerationState, vault: &Digest, visit: &mut Visit<'_, '_>, anchor: &Anchor,
+    copies: &Copies, generation: &GenerationState, vault: &Digest, visit: &mut Visit<'_, '_>, anchor: &Anchor,
 ) -> Result<CheckedShare, ServeError> {
     let manifest = &generation.manifest;
-    let (index, name) = (visit.entry.index, &visit.entry.name);
+    let index = visit.entry.index;
     let (Some(key), Some(envelope)) =
         (manifest.share_key(index), manifest.envelopes.iter().find(|envelope| envelope.index == index))
     else {
@@ -316,8 +320,8 @@ pub(super) fn open_share(
         Some(slot) => slot,
         None => key.slot.parse().map_err(|_| ServeError::Excluded("its slot is unknown".to_owned()))?,
     };
-    let path = generation.path(&layout::share_file(index, name));
-    let bytes = copies.read_file(&path, &envelope.digest).map_err(CeremonyError::from)?;
+    let path = layout::share(&generation.directory, visit.entry);
+    let bytes = copies.read_file(&path, envelope.digest, ENVELOPE_LIMIT).map_err(CeremonyError::from)?;
     let sealed = ShareEnvelope::parse(&bytes, &key.public).map_err(CeremonyError::from)?;
     let shared = visit.piv.ecdh(slot, sealed.encapsulated())?;
     let commitments = Commitments::new(manifest.commitments.clone()).map_err(CeremonyError::from)?;

@@ -1,8 +1,8 @@
 //! The plan of a ceremony: what k custodians will approve, made from what the copies prove. And what people read of it.
 
-use crate::encoding::{Document, Nonce16, Time};
+use crate::encoding::{Digest, Document, Nonce16, Time};
 use crate::transcript::{
-    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Plan, Stage, Which,
+    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage, Which,
 };
 
 use super::setting::clock_is_behind;
@@ -59,7 +59,7 @@ pub(super) fn following(
 
 /// The ids of the copies that can be written, sorted; fewer than the policy asks for need an exception.
 pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec<Nonce16>, CeremonyError> {
-    let mut copies = setting.copies.writable_ids();
+    let mut copies = writable_ids(setting);
     copies.sort();
     copies.dedup();
     let wanted = usize::from(setting.policy.copies);
@@ -71,7 +71,7 @@ pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec
         let stop = Way { word: "stop", meaning: "stop, and come back with more media (each as a further VAULT)" };
         let go = Way { word: "go", meaning: "go on with fewer; this is an exception that the custodians approve" };
         if setting.room.choose(&question, &[stop, go])? == 0 {
-            return Err(crate::vault::VaultError::too_few_copies(wanted, have).into());
+            return Err(CeremonyError::TooFewCopies { wanted, have });
         }
         sofar.exceptions.push(exception(
             ExceptionKind::Copies,
@@ -81,6 +81,25 @@ pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec
         ));
     }
     Ok(copies)
+}
+
+/// The ids of the copies here that can be written.
+fn writable_ids(setting: &Setting<'_>) -> Vec<Nonce16> {
+    let writable: Vec<String> = setting
+        .copies
+        .media()
+        .into_iter()
+        .filter(|medium| medium.writable)
+        .map(|medium| medium.path.display().to_string())
+        .collect();
+    let here = setting.judgement.copies.iter().filter(|copy| writable.contains(&copy.path));
+    here.filter_map(|copy| copy.id).collect()
+}
+
+/// The ids of the copies here on which this ceremony was begun.
+fn copies_with(judgement: &Judgement, ceremony: &Digest) -> Vec<Nonce16> {
+    let here = judgement.copies.iter().enumerate();
+    here.filter(|(place, _)| judgement.directory_of(*place, ceremony).is_some()).filter_map(|(_, copy)| copy.id).collect()
 }
 
 /// An exception that the people in the room decided on; it holds only because the approvals name it.
@@ -109,7 +128,7 @@ pub(super) fn abandoned(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<
         .unfinished
         .iter()
         .filter(|ceremony| ceremony.stage != Stage::Committed)
-        .map(|ceremony| (ceremony.id, ceremony.plan.clone(), ceremony.copies.clone()))
+        .map(|ceremony| (ceremony.id, ceremony.plan.clone(), copies_with(&setting.judgement, &ceremony.id)))
         .collect();
     let mut abandons = Vec::new();
     for (id, plan, seen) in unfinished {

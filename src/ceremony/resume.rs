@@ -69,7 +69,7 @@ fn require_copies(setting: &mut Setting<'_>, generation: &GenerationState) -> Re
     let required = super::setting::required(&setting.policy, &generation.manifest.plan);
     let have = generation.complete_on.len();
     if have < required {
-        return Err(crate::vault::VaultError::too_few_copies(required, have).into());
+        return Err(CeremonyError::TooFewCopies { wanted: required, have });
     }
     Ok(())
 }

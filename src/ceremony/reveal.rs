@@ -82,7 +82,7 @@ pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) ->
     };
     record(setting, &generation.manifest, grant, to, &keys)?;
     fault::point("reveal:before");
-    let sealed = setting.copies.open_file(&generation.path(&layout::item_file(&item.name)), &item.digest)?;
+    let sealed = setting.copies.open_file(&layout::item(&generation.directory, &item.name), item.digest)?;
     let record = ItemRecord { vault: plan.vault, name: item.name.clone(), kind: item.kind.clone() };
     let mut payload = item::open_item(&keys.identity, &record, sealed)?;
     drop(keys);
@@ -119,8 +119,8 @@ fn record(
     let record = Record::new(plan.vault, plan.generation, Time::now(), by, body)?;
     let bytes = record.encode();
     let signature = keys.succession.sign(&bytes).to_der();
-    let stem = layout::record_stem(&Digest::of(&bytes));
-    write_signed(setting.copies, &setting.policy, plan, &stem, &bytes, &signature)
+    let digest = Digest::of(&bytes);
+    write_signed(setting.copies, &setting.policy, plan, |half| layout::record(&digest, half), &bytes, &signature)
 }
 
 fn deliver(

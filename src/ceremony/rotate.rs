@@ -1,10 +1,12 @@
 //! `rotate`: both rounds, no reveal; admits what is in the inbox. Also what `recover` and `rotate` share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::encoding::Name;
+use crate::encoding::{Digest, Name};
 use crate::room::Room;
-use crate::transcript::{Admission, CeremonyKind, GenerationState, Plan};
+use crate::transcript::{Admission, CeremonyKind, GenerationState, Place, Plan};
+
+use crate::vault::{Medium, cleanup};
 
 use super::close::{Ratified, close};
 use super::commit::commit;
@@ -21,7 +23,7 @@ use super::{CeremonyError, Setting};
 pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     setting.check_tokens()?;
     let parent = settled(setting)?;
-    let admits = admissions(setting, &parent);
+    let admits = admissions(setting, &parent)?;
     let purpose = Purpose { kind: CeremonyKind::Rotate, grant: None, admits };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Rotate)?);
     let ratified = two_rounds(setting, &mut walk, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
@@ -91,8 +93,14 @@ fn gather(
 /// Shows what the machine tells of itself.
 pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<(), CeremonyError> {
     walk.enter(Step::Preflight, setting.room)?;
-    for line in setting.copies.describe() {
-        setting.room.say(&line);
+    for medium in setting.copies.media() {
+        setting.room.say(&describe(&medium));
+    }
+    for copy in setting.copies.unavailable() {
+        setting.room.warn(&format!("A copy cannot be used: {}: {}.", copy.path.display(), copy.why));
+    }
+    for copy in setting.copies.foreign() {
+        setting.room.warn(&format!("{} is a copy of another vault; nothing of it is used.", copy.display()));
     }
     for weakness in &setting.weaknesses {
         setting.room.warn(&format!("{weakness}. This is named in the plan as an exception."));
@@ -115,25 +123,38 @@ pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
         ratified.generation(),
         ratified.generation.manifest.plan.k
     ));
-    if let Err(error) = setting.copies.cleanup(&setting.judgement) {
-        setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error)));
+    let cleaned = setting.copies.snapshot().and_then(|snapshot| cleanup(setting.copies, &snapshot, &setting.judgement));
+    match cleaned {
+        Ok(cleaned) => {
+            for failure in cleaned.failures {
+                setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&failure.error)));
+            }
+        }
+        Err(error) => setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error))),
     }
 }
 
+fn describe(medium: &Medium) -> String {
+    let room = medium.free.map_or_else(String::new, |free| format!(", {} MiB free", free >> 20));
+    let writable = if medium.writable { "" } else { ", CANNOT BE WRITTEN" };
+    let volatile = if medium.volatile { ", GONE WHEN THE MACHINE IS SWITCHED OFF" } else { "" };
+    format!("Copy: {} ({}{room}{writable}{volatile})", medium.path.display(), medium.file_system)
+}
+
 /// The proposals of the inbox that can be planned: one for each name, of a known kind. Others are named and left alone.
-fn admissions(setting: &mut Setting<'_>, parent: &GenerationState) -> Vec<Admission> {
+fn admissions(setting: &mut Setting<'_>, parent: &GenerationState) -> Result<Vec<Admission>, CeremonyError> {
     let mut by_name: BTreeMap<Name, Vec<Admission>> = BTreeMap::new();
-    for proposal in setting.copies.inbox() {
-        let admission = parse(&proposal.file).map(|(name, kind)| Admission {
+    for (file, digest) in inbox(setting)? {
+        let admission = parse(&file).map(|(name, kind)| Admission {
             replaces: parent.manifest.item(&name).map(|item| item.digest),
             name,
             kind,
-            file: proposal.file.clone(),
-            digest: proposal.digest,
+            file: file.clone(),
+            digest,
         });
         match admission {
             Ok(admission) => by_name.entry(admission.name.clone()).or_default().push(admission),
-            Err(reason) => setting.room.warn(&format!("inbox/{} is left alone: {reason}.", proposal.file)),
+            Err(reason) => setting.room.warn(&format!("inbox/{} is left alone: {reason}.", file)),
         }
     }
     let mut admits = Vec::new();
@@ -148,7 +169,18 @@ fn admissions(setting: &mut Setting<'_>, parent: &GenerationState) -> Vec<Admiss
             admits.extend(proposals.pop());
         }
     }
-    admits
+    Ok(admits)
+}
+
+/// Every file of the inboxes, with its digest.
+fn inbox(setting: &Setting<'_>) -> Result<BTreeSet<(String, Digest)>, CeremonyError> {
+    let snapshot = setting.copies.snapshot()?;
+    let files = snapshot.copies.iter().flat_map(|copy| &copy.files);
+    let proposals = files.filter_map(|(path, content)| match Place::of(path) {
+        Place::Inbox(file) => Some((file.to_owned(), content.digest())),
+        _ => None,
+    });
+    Ok(proposals.collect())
 }
 
 /// Name and kind of a proposal, from its file name: `NAME[.KIND][.ANYTHING].age`.

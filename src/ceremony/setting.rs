@@ -1,20 +1,22 @@
 //! What a ceremony is held with: the copies and what they prove, the policy, the tokens, the people.
 
+use std::path::{Path, PathBuf};
+
 use crate::credential::Which as Credential;
 use crate::encoding::{Digest, Document, Time};
 use crate::policy::Policy;
 use crate::room::Room;
 use crate::token::attestation::Roots;
 use crate::token::channel::Source;
-use crate::transcript::{CeremonyKind, ExceptionKind, Judgement, Plan, Which, judge};
-use crate::vault::{Copies, VaultError, layout};
+use crate::transcript::{CeremonyKind, ExceptionKind, Half, Judgement, Plan, Which, judge};
+use crate::vault::{Copies, VaultError};
 
 use super::CeremonyError;
 
 /// What a ceremony is held with.
 pub struct Setting<'s> {
     /// The copies of the vault that are here.
-    pub copies: &'s mut Copies,
+    pub copies: &'s Copies,
     /// What they prove; made anew by [`Setting::rejudge`].
     pub judgement: Judgement,
     /// The vault's policy, its digest checked.
@@ -57,30 +59,18 @@ pub(super) fn required(policy: &Policy, plan: &Plan) -> usize {
 
 /// Writes a new file to every copy; it must then stand on as many as the ceremony asks for.
 pub(super) fn write(
-    copies: &mut Copies, policy: &Policy, plan: &Plan, path: &str, bytes: &[u8],
+    copies: &Copies, policy: &Policy, plan: &Plan, path: &Path, bytes: &[u8],
 ) -> Result<(), CeremonyError> {
-    copies.write_new(path, bytes)?.at_least(required(policy, plan))?;
+    copies.write_new(path, bytes)?.require(required(policy, plan))?;
     Ok(())
 }
 
 /// Writes a signed document and its signature; the signature first, so that a document never stands alone.
 pub(super) fn write_signed(
-    copies: &mut Copies, policy: &Policy, plan: &Plan, stem: &str, bytes: &[u8], signature: &[u8],
+    copies: &Copies, policy: &Policy, plan: &Plan, path: impl Fn(Half) -> PathBuf, bytes: &[u8], signature: &[u8],
 ) -> Result<(), CeremonyError> {
-    write(copies, policy, plan, &format!("{stem}.sig"), signature)?;
-    write(copies, policy, plan, &format!("{stem}.json"), bytes)
-}
-
-/// The directory of a ceremony's generation, new or as it stands.
-pub(super) fn directory(judgement: &Judgement, plan: &Plan, id: &Digest) -> String {
-    let plain = layout::generation_directory(plan.generation, None);
-    let standing = judgement.unfinished.iter().find(|unfinished| unfinished.id == *id);
-    if let Some(unfinished) = standing {
-        return unfinished.directory.clone();
-    }
-    let taken = judgement.generations.iter().any(|generation| generation.directory == plain)
-        || judgement.directories.contains(&plain);
-    if taken { layout::generation_directory(plan.generation, Some(id)) } else { plain }
+    write(copies, policy, plan, &path(Half::Signature), signature)?;
+    write(copies, policy, plan, &path(Half::Body), bytes)
 }
 
 /// The clock must not stand before what is on record.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -65,7 +66,7 @@ pub(super) fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged,
         })
         .collect();
 
-    let mut writer = Writer { copies: setting.copies, policy: &setting.policy, plan: &plan, directory: &directory };
+    let writer = Writer { copies: setting.copies, policy: &setting.policy, plan: &plan, directory: &directory };
     let envelopes = writer.envelopes(&share_keys, shares, &commitments)?;
     let carried = writer.items(parent.as_ref(), old.as_ref(), &new)?;
     let closings = parent.as_ref().map(closings).unwrap_or_default();
@@ -144,7 +145,7 @@ struct Carried {
 }
 
 struct Writer<'a> {
-    copies: &'a mut Copies,
+    copies: &'a Copies,
     policy: &'a Policy,
     plan: &'a Plan,
     directory: &'a str,
@@ -153,7 +154,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Seals every custodian's share to the custodian's share key, and checks every share against the commitments.
     fn envelopes(
-        &mut self, keys: &[IndexedShareKey], shares: Vec<(u8, crate::secret::ShareValue)>, commitments: &Commitments,
+        &self, keys: &[IndexedShareKey], shares: Vec<(u8, crate::secret::ShareValue)>, commitments: &Commitments,
     ) -> Result<Vec<IndexedDigest>, CeremonyError> {
         let n = u8::try_from(shares.len()).unwrap_or(u8::MAX);
         let mut envelopes = Vec::with_capacity(shares.len());
@@ -168,10 +169,10 @@ impl Writer<'_> {
             };
             let sealed = seal_share(&key.public, &record, &share)?;
             sharing::check(commitments, index, share)?;
-            let name = self.plan.custodian(index).map(|entry| &entry.name).ok_or_else(|| CeremonyError::StageCheck {
+            let custodian = self.plan.custodian(index).ok_or_else(|| CeremonyError::StageCheck {
                 reason: format!("share {index} has no custodian"),
             })?;
-            let path = layout::in_generation(self.directory, &layout::share_file(index, name));
+            let path = layout::share(self.directory, custodian);
             write(self.copies, self.policy, self.plan, &path, &sealed)?;
             envelopes.push(IndexedDigest { index, digest: Digest::of(&sealed) });
         }
@@ -180,17 +181,17 @@ impl Writer<'_> {
 
     /// Seals every item of the parent anew, makes the next credential of the granted one, admits what the plan names.
     fn items(
-        &mut self, parent: Option<&GenerationState>, old: Option<&Keys>, new: &Keys,
+        &self, parent: Option<&GenerationState>, old: Option<&Keys>, new: &Keys,
     ) -> Result<Carried, CeremonyError> {
         let inbox = match (parent, old) {
             (Some(parent), Some(old)) => self.inbox_identity(parent, old)?,
             _ => InboxIdentity::generate(),
         };
         let recipient = new.identity.recipient();
-        let inbox_record = self.record(&layout::inbox_name(), &layout::inbox_kind());
         let payload = inbox.payload();
-        let path = layout::in_generation(self.directory, layout::INBOX_IDENTITY);
-        let inbox_identity = self.seal(&path, &recipient, &inbox_record, &mut payload.expose_secret())?;
+        let path = layout::inbox_identity(self.directory);
+        let record = inbox_record(&self.plan.vault)?;
+        let inbox_identity = self.seal(&path, &recipient, &record, || Ok(Box::new(payload.expose_secret())))?;
 
         let (admitted, refused) = self.admissions(&inbox, &recipient)?;
         let mut items = BTreeMap::new();
@@ -210,9 +211,10 @@ impl Writer<'_> {
         ItemRecord { vault: self.plan.vault, name: name.clone(), kind: kind.clone() }
     }
 
-    fn inbox_identity(&mut self, parent: &GenerationState, old: &Keys) -> Result<InboxIdentity, CeremonyError> {
-        let file = self.copies.open_file(&parent.path(layout::INBOX_IDENTITY), &parent.manifest.inbox_identity)?;
-        let record = self.record(&layout::inbox_name(), &layout::inbox_kind());
+    fn inbox_identity(&self, parent: &GenerationState, old: &Keys) -> Result<InboxIdentity, CeremonyError> {
+        let path = layout::inbox_identity(&parent.directory);
+        let file = self.copies.open_file(&path, parent.manifest.inbox_identity)?;
+        let record = inbox_record(&self.plan.vault)?;
         let mut payload = Zeroizing::new(Vec::with_capacity(256));
         item::open_item(&old.identity, &record, file)?
             .take(256)
@@ -221,39 +223,40 @@ impl Writer<'_> {
         Ok(InboxIdentity::from_payload(&SecretBytes::new(payload))?)
     }
 
-    fn seal(
-        &mut self, path: &str, recipient: &str, record: &ItemRecord, payload: &mut dyn Read,
+    /// Seals what `payload` gives, streaming; it is asked again where a medium fails while it is written.
+    fn seal<'p>(
+        &self, path: &Path, recipient: &str, record: &ItemRecord,
+        mut payload: impl FnMut() -> Result<Box<dyn Read + 'p>, CeremonyError>,
     ) -> Result<Digest, CeremonyError> {
-        let mut failed = None;
-        let written = self.copies.write_stream(path, &mut |writer| {
-            item::seal_item(recipient, record, writer, payload).map_err(|error| {
-                let text = crate::error::sentence(&error);
-                failed = Some(error);
-                std::io::Error::other(text)
-            })
-        });
-        match (written, failed) {
-            (_, Some(error)) => Err(error.into()),
-            (written, None) => Ok(written?.at_least(required(self.policy, self.plan))?),
-        }
+        let (digest, written) = self.copies.write_stream(path, |writer| -> Result<(), CeremonyError> {
+            Ok(item::seal_item(recipient, record, writer, &mut payload()?)?)
+        })?;
+        written.require(required(self.policy, self.plan))?;
+        Ok(digest)
     }
 
     fn carry(
-        &mut self, parent: &GenerationState, old: &Keys, item: &ItemEntry, recipient: &str,
+        &self, parent: &GenerationState, old: &Keys, item: &ItemEntry, recipient: &str,
     ) -> Result<ItemEntry, CeremonyError> {
         let record = self.record(&item.name, &item.kind);
-        let file = self.copies.open_file(&parent.path(&layout::item_file(&item.name)), &item.digest)?;
-        let mut payload = item::open_item(&old.identity, &record, file)?;
-        let path = layout::in_generation(self.directory, &layout::item_file(&item.name));
+        let from = layout::item(&parent.directory, &item.name);
+        let open = || -> Result<_, CeremonyError> {
+            Ok(item::open_item(&old.identity, &record, self.copies.open_file(&from, item.digest)?)?)
+        };
+        let path = layout::item(self.directory, &item.name);
+        let mut public = item.public.clone();
         let granted = self.plan.grant.as_ref().filter(|grant| grant.item == item.name);
-        let (digest, public) = match granted {
-            None => (self.seal(&path, recipient, &record, &mut payload)?, item.public.clone()),
+        let digest = match granted {
+            None => self.seal(&path, recipient, &record, || Ok(Box::new(open()?)))?,
             Some(grant) => {
                 let which = super::setting::credential(grant.credential);
                 let kind = Kind::try_from(&item.kind)?;
-                let mut next =
-                    kind.renew(Box::new(payload), which, &self.policy.password, self.plan.generation)?;
-                (self.seal(&path, recipient, &record, &mut next.payload)?, public(next.public))
+                self.seal(&path, recipient, &record, || {
+                    let rule = &self.policy.password;
+                    let next = kind.renew(Box::new(open()?), which, rule, self.plan.generation)?;
+                    public = object(next.public);
+                    Ok(next.payload)
+                })?
             }
         };
         Ok(ItemEntry { name: item.name.clone(), kind: item.kind.clone(), digest, admitted: item.admitted, public })
@@ -261,7 +264,7 @@ impl Writer<'_> {
 
     /// Opens the proposals that the plan names; one that cannot become an item is refused, and stops nothing.
     fn admissions(
-        &mut self, inbox: &InboxIdentity, recipient: &str,
+        &self, inbox: &InboxIdentity, recipient: &str,
     ) -> Result<(BTreeMap<Name, ItemEntry>, Vec<Refused>), CeremonyError> {
         let (mut admitted, mut refused) = (BTreeMap::new(), Vec::new());
         let plan = self.plan;
@@ -282,32 +285,36 @@ impl Writer<'_> {
     }
 
     fn admit(
-        &mut self, admission: &crate::transcript::Admission, inbox: &InboxIdentity, recipient: &str,
+        &self, admission: &crate::transcript::Admission, inbox: &InboxIdentity, recipient: &str,
     ) -> Result<ItemEntry, CeremonyError> {
-        let path = layout::inbox_file(&admission.file);
+        let from = layout::inbox(&admission.file);
+        let open = || -> Result<_, CeremonyError> {
+            Ok(item::open_inbox(&[inbox], self.copies.open_file(&from, admission.digest)?)?)
+        };
+        let kind = Kind::try_from(&admission.kind)?;
         // Read to its end before anything is written: a proposal that does not open leaves nothing behind.
-        let file = self.copies.open_file(&path, &admission.digest)?;
-        let mut proposal = item::open_inbox(&[inbox], file)?;
-        std::io::copy(&mut proposal, &mut std::io::sink()).map_err(CeremonyError::io("reading a proposal"))?;
-
-        let file = self.copies.open_file(&path, &admission.digest)?;
-        let proposal = item::open_inbox(&[inbox], file)?;
-        let mut prepared = Kind::try_from(&admission.kind)?.admit(Box::new(proposal))?;
+        std::io::copy(&mut kind.admit(Box::new(open()?))?.payload, &mut std::io::sink())
+            .map_err(crate::credential::CredentialError::Read)?;
         let record = self.record(&admission.name, &admission.kind);
-        let path = layout::in_generation(self.directory, &layout::item_file(&admission.name));
-        let digest = self.seal(&path, recipient, &record, &mut prepared.payload)?;
-        Ok(ItemEntry {
-            name: admission.name.clone(),
-            kind: admission.kind.clone(),
-            digest,
-            admitted: self.plan.generation,
-            public: public(prepared.public),
-        })
+        let path = layout::item(self.directory, &admission.name);
+        let mut public = Map::new();
+        let digest = self.seal(&path, recipient, &record, || {
+            let prepared = kind.admit(Box::new(open()?))?;
+            public = object(prepared.public);
+            Ok(prepared.payload)
+        })?;
+        let (name, kind) = (admission.name.clone(), admission.kind.clone());
+        Ok(ItemEntry { name, kind, digest, admitted: self.plan.generation, public })
     }
 }
 
+/// The record of the sealed inbox identity.
+fn inbox_record(vault: &Digest) -> Result<ItemRecord, CeremonyError> {
+    Ok(ItemRecord { vault: *vault, name: "inbox".parse()?, kind: "inbox-identity".parse()? })
+}
+
 /// What a kind says in the manifest: an object, by every kind.
-fn public(value: Value) -> Map<String, Value> {
+fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
@@ -316,17 +323,17 @@ fn public(value: Value) -> Map<String, Value> {
 
 /// Opens every sealed file of the new generation to its end with the new identity.
 fn check_items(
-    copies: &mut Copies, manifest: &Manifest, directory: &str, identity: &VaultIdentity,
+    copies: &Copies, manifest: &Manifest, directory: &str, identity: &VaultIdentity,
 ) -> Result<(), CeremonyError> {
     let vault = manifest.plan.vault;
-    let inbox = (layout::INBOX_IDENTITY.to_owned(), layout::inbox_name(), layout::inbox_kind(), manifest.inbox_identity);
-    let items = manifest
-        .items
-        .iter()
-        .map(|item| (layout::item_file(&item.name), item.name.clone(), item.kind.clone(), item.digest));
-    for (file, name, kind, digest) in items.chain([inbox]) {
-        let sealed = copies.open_file(&layout::in_generation(directory, &file), &digest)?;
-        let mut payload = item::open_item(identity, &ItemRecord { vault, name, kind }, sealed)?;
+    let items = manifest.items.iter().map(|item| {
+        let record = ItemRecord { vault, name: item.name.clone(), kind: item.kind.clone() };
+        (layout::item(directory, &item.name), record, item.digest)
+    });
+    let inbox = (layout::inbox_identity(directory), inbox_record(&vault)?, manifest.inbox_identity);
+    for (path, record, digest) in items.chain([inbox]) {
+        let sealed = copies.open_file(&path, digest)?;
+        let mut payload = item::open_item(identity, &record, sealed)?;
         std::io::copy(&mut payload, &mut std::io::sink()).map_err(CeremonyError::io("opening an item again"))?;
     }
     Ok(())

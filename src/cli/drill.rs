@@ -5,27 +5,24 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, found, open};
+use super::{Failure, found, open, seal};
 use crate::ceremony::enrolment::enrol;
 use crate::ceremony::recover::{Request, recover};
 use crate::ceremony::reveal::Target;
 use crate::ceremony::rotate::rotate;
 use crate::ceremony::{Setting, found as founding};
 use crate::credential::Kind;
-use crate::encoding::{Digest, Document, Name};
+use crate::encoding::{Document, Name};
 use crate::policy::Policy;
 use crate::report;
 use crate::room::scripted::Scripted;
 use crate::room::Room;
-use crate::sealing::item;
 use crate::secret::Pin;
 use crate::token::attestation::Roots;
 use crate::token::channel::Source;
 use crate::token::piv::Piv;
 use crate::token::soft::{self, SoftCardOptions, SoftSource};
-use crate::token::TokenError;
 use crate::transcript::{Enrolment, Which};
-use crate::vault::layout;
 
 /// Example names; plainly so. More custodians are numbered.
 const NAMES: [&str; 6] = ["alice", "bob", "carol", "dan", "erin", "frank"];
@@ -183,14 +180,14 @@ impl Life {
     }
 
     fn hold(&mut self, ceremony: impl FnOnce(&mut Setting<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
-        let mut vault = open::open(&self.paths(), None)?;
+        let vault = open::open(&self.paths(), None)?;
         let _lock = vault.copies.lock()?;
         let policy = open::policy(&vault)?;
         let mut setting = Setting {
-            copies: &mut vault.copies,
+            copies: &vault.copies,
             judgement: vault.judgement,
             policy,
-            roots: Roots::new(&[]).map_err(TokenError::from)?,
+            roots: Roots::new(&[]).map_err(crate::ceremony::CeremonyError::from)?,
             source: &mut self.source,
             room: &mut self.room,
             weaknesses: Vec::new(),
@@ -204,11 +201,8 @@ impl Life {
         let recipient = super::recipient::inbox_recipient(&vault.judgement)?;
         let (name, kind) = (parsed(name)?, parsed(kind)?);
         Kind::try_from(&kind).map_err(crate::ceremony::CeremonyError::from)?;
-        let mut sealed = Vec::new();
-        item::seal_to_inbox(&recipient, &mut secret.as_bytes(), &mut sealed)?;
-        let file = layout::proposal_file(&name, &kind, &Digest::of(&sealed));
-        let mut copies = vault.copies;
-        copies.write_new(&layout::inbox_file(&file), &sealed)?.at_least(1)?;
+        let (file, _) =
+            seal::into_inbox(&vault.copies, &recipient, &name, &kind, || Ok(Box::new(secret.as_bytes())))?;
         self.room.say(&format!("{recipient}\nis the inbox; the secret is in inbox/{file}"));
         Ok(())
     }

@@ -67,9 +67,28 @@ pub fn prepare(
     let random = Nonce32::random().map_err(CeremonyError::from)?;
     let founding = Founding::new(practice, policy.threshold, Digest::of(policy_bytes), random, roster)
         .map_err(|error| CeremonyError::Enrolments { reason: crate::error::sentence(&error) })?;
-    let paths = vault::with_media(paths, policy);
+    let paths = with_media(paths, policy);
+    let founding = begun(&paths, &founding).unwrap_or(founding);
     vault::create(&paths, &founding, policy_bytes)?;
     Ok(paths)
+}
+
+/// The paths given, or, with a single one, also the media of the policy, relative to that one.
+fn with_media(paths: &[PathBuf], policy: &Policy) -> Vec<PathBuf> {
+    let mut all = paths.to_vec();
+    if let [only] = paths {
+        all.extend(policy.media.iter().map(|medium| only.join(medium)));
+    }
+    all
+}
+
+/// The founding body of an interrupted founding with the same founders, threshold and policy: it goes on as that vault.
+fn begun(paths: &[PathBuf], wanted: &Founding) -> Option<Founding> {
+    let standing = paths.iter().filter_map(|path| std::fs::read(path.join(vault::layout::VAULT)).ok());
+    standing.filter_map(|bytes| Founding::read(&bytes).ok()).find(|founding| {
+        let Founding { practice, k, policy, roster, .. } = founding;
+        (practice, k, policy, roster) == (&wanted.practice, &wanted.k, &wanted.policy, &wanted.roster)
+    })
 }
 
 fn practice(enrolments: &[Enrolment]) -> Result<bool, Failure> {

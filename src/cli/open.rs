@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ceremony::Setting;
+use crate::ceremony::{CeremonyError, Setting};
 use crate::encoding::Digest;
 use crate::interrupt;
 use crate::policy::Policy;
@@ -14,6 +14,9 @@ use crate::transcript::{Judgement, Severity, judge};
 use crate::vault::{Copies, layout};
 
 use super::{Failure, Tokens};
+
+/// No policy is larger, in bytes.
+const POLICY_LIMIT: usize = 1 << 20;
 
 /// A vault, read and judged.
 pub struct OpenVault {
@@ -51,7 +54,7 @@ pub fn policy(vault: &OpenVault) -> Result<Policy, Failure> {
     let current = vault.judgement.current().map(|current| current.manifest.plan.policy);
     let digest = current.unwrap_or(vault.judgement.founding.policy);
     let bytes =
-        vault.copies.read_file(layout::POLICY, &digest).map_err(|_| crate::ceremony::CeremonyError::PolicyChanged)?;
+        vault.copies.read_file(Path::new(layout::POLICY), digest, POLICY_LIMIT).map_err(|_| CeremonyError::PolicyChanged)?;
     let text = String::from_utf8_lossy(&bytes);
     parse_policy(Path::new(layout::POLICY), &text)
 }
@@ -74,16 +77,22 @@ pub fn hold(
     interrupt::install().map_err(Failure::io("listening for Ctrl-C"))?;
     let mut vault = open(paths, expect)?;
     let _lock = vault.copies.lock()?;
-    vault.copies.merge()?;
+    let merged = vault.copies.merge()?;
+    for (copy, file) in &merged.added {
+        room.say(&format!("{} got {file} from another copy.", copy.display()));
+    }
+    for failure in &merged.failures {
+        room.warn(&format!("{}: {}.", failure.copy.display(), crate::error::sentence(&failure.error)));
+    }
     vault.judgement = judge(&vault.copies.snapshot()?);
     let policy = policy(&vault)?;
     introduce(&vault, &policy, &mut room)?;
-    let roots = Roots::new(&policy.attestation_roots).map_err(crate::token::TokenError::from)?;
+    let roots = Roots::new(&policy.attestation_roots).map_err(CeremonyError::from)?;
     let mut source = tokens.source()?;
-    let OpenVault { mut copies, judgement } = vault;
+    let OpenVault { copies, judgement } = vault;
     let weaknesses = if judgement.practice { Vec::new() } else { process::weaknesses() };
     let mut setting = Setting {
-        copies: &mut copies,
+        copies: &copies,
         judgement,
         policy,
         roots,
@@ -100,7 +109,8 @@ fn introduce(vault: &OpenVault, policy: &Policy, room: &mut dyn Room) -> Result<
     if judgement.practice {
         room.warn("A DRILL: this vault was founded with software tokens, and protects nothing.");
     }
-    room.say(&format!("claviger {}, SHA-256 of this program: {}", env!("CARGO_PKG_VERSION"), process::own_digest_text()));
+    let own_digest = || process::own_digest().map_or_else(|_| "not readable".to_owned(), |digest| digest.to_string());
+    room.say(&format!("claviger {}, SHA-256 of this program: {}", env!("CARGO_PKG_VERSION"), own_digest()));
     room.say(&format!("Vault \"{}\": {}", policy.name, judgement.vault.words()));
     let wrong: Vec<_> = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).collect();
     for finding in &wrong {

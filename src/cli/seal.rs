@@ -11,13 +11,14 @@ use subtle::ConstantTimeEq;
 use super::recipient::inbox_recipient;
 use super::{Failure, VaultArguments, open};
 use crate::credential::Kind;
-use crate::encoding::Name;
+use crate::ceremony::CeremonyError;
+use crate::encoding::{Name, Nonce16};
 use crate::report;
 use crate::room::Room;
 use crate::room::terminal::Terminal;
 use crate::sealing::item;
 use crate::secret::SecretBytes;
-use crate::vault::layout;
+use crate::vault::{Copies, Written, layout};
 
 /// Arguments of `seal`.
 #[derive(Debug, Args)]
@@ -40,23 +41,45 @@ impl Seal {
     /// [`Failure`].
     pub fn run(self) -> Result<(), Failure> {
         let (paths, name, file) = split(&self.arguments)?;
-        let kind = Kind::try_from(&self.kind).map_err(crate::ceremony::CeremonyError::from)?;
-        let mut vault = open::open(&paths, self.vault.expect.as_deref())?;
+        let vault = open::open(&paths, self.vault.expect.as_deref())?;
         let recipient = inbox_recipient(&vault.judgement)?;
-        let mut secret = secret(file, &name)?;
-        let mut secret = kind.check_proposal(&mut secret).map_err(crate::ceremony::CeremonyError::from)?;
-        let mut sealed = Vec::new();
-        item::seal_to_inbox(&recipient, &mut secret, &mut sealed)?;
+        let secret = secret(file, &name)?;
         let _lock = vault.copies.lock()?;
-        let file = layout::proposal_file(&name, &self.kind, &crate::encoding::Digest::of(&sealed));
-        let written = vault.copies.write_new(&layout::inbox_file(&file), &sealed)?.at_least(1)?;
+        let mut secret = Some(secret);
+        let (file, written) = into_inbox(&vault.copies, &recipient, &name, &self.kind, || {
+            // Standard input can be read once only.
+            secret.take().ok_or(Failure::NothingToSeal)
+        })?;
         if self.vault.expect.is_none() {
             report::remark(&format!("vault: {}", vault.judgement.vault.words()));
         }
-        report::remark(&format!("sealed as inbox/{file}, on {}", written.places()));
+        let places: Vec<String> = written.on.iter().map(|path| path.display().to_string()).collect();
+        report::remark(&format!("sealed as inbox/{file} in {}", places.join(" and ")));
         report::remark("it becomes an item when custodians approve it: claviger rotate");
+        for failure in &written.failures {
+            report::remark(&format!("not in {}: {}", failure.copy.display(), crate::error::sentence(&failure.error)));
+        }
         Ok(())
     }
+}
+
+/// Seals what `secret` gives into the inbox of every copy, in constant memory. Returns the file's name.
+///
+/// # Errors
+/// [`Failure`]; then nothing stands in the inbox.
+pub(super) fn into_inbox<'s>(
+    copies: &Copies, recipient: &str, name: &Name, kind: &Name,
+    mut secret: impl FnMut() -> Result<Box<dyn Read + 's>, Failure>,
+) -> Result<(String, Written), Failure> {
+    let credential = Kind::try_from(kind).map_err(CeremonyError::from)?;
+    let random = Nonce16::random().map_err(CeremonyError::from)?.to_string();
+    let file = format!("{name}.{kind}.{}.age", &random[..8]);
+    let path = layout::inbox(&file);
+    let (_, written) = copies.write_stream(&path, |writer| -> Result<(), Failure> {
+        let mut checked = credential.check_proposal(secret()?).map_err(CeremonyError::from)?;
+        Ok(item::seal_to_inbox(recipient, &mut checked, writer)?)
+    })?;
+    Ok((file, written))
 }
 
 /// VAULT..., NAME, [FILE]: the leading arguments that are directories are copies.

@@ -31,7 +31,18 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretTe
 }
 
 pub(super) fn admit(proposal: Box<dyn Read + '_>) -> Result<Prepared<'_>, CredentialError> {
-    let shape = |problem| CredentialError::Shape { kind: KIND, problem };
+    let bytes = check(proposal)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| shape("it is not UTF-8"))?;
+    let installed = SecretText::new(Zeroizing::new(text.to_owned()));
+    Ok(Password { installed, next: None, earlier: Vec::new() }.prepared(None))
+}
+
+fn shape(problem: &'static str) -> CredentialError {
+    CredentialError::Shape { kind: KIND, problem }
+}
+
+/// Everything that a password must be.
+pub(super) fn check(proposal: impl Read) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     let bytes = read(proposal, MAX_PASSWORD as u64)?.ok_or_else(|| shape("it has more than 4096 bytes"))?;
     if bytes.is_empty() {
         return Err(shape("it is empty"));
@@ -39,9 +50,10 @@ pub(super) fn admit(proposal: Box<dyn Read + '_>) -> Result<Prepared<'_>, Creden
     if bytes.contains(&0) {
         return Err(shape("it contains a zero byte"));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| shape("it is not UTF-8"))?;
-    let installed = SecretText::new(Zeroizing::new(text.to_owned()));
-    Ok(Password { installed, next: None, earlier: Vec::new() }.prepared(None))
+    if std::str::from_utf8(&bytes).is_err() {
+        return Err(shape("it is not UTF-8"));
+    }
+    Ok(bytes)
 }
 
 pub(super) fn renew<'r>(

@@ -107,10 +107,8 @@ impl Terminal {
             if interrupt::requested() {
                 return Err(RoomError::Stopped);
             }
-            let mut waited = [
-                PollFd::new(&self.input, PollFlags::IN),
-                PollFd::from_borrowed_fd(interrupt::descriptor(), PollFlags::IN),
-            ];
+            let mut waited = vec![PollFd::new(&self.input, PollFlags::IN)];
+            waited.extend(interrupt::descriptor().map(|bell| PollFd::from_borrowed_fd(bell, PollFlags::IN)));
             match rustix::event::poll(&mut waited, None) {
                 Ok(_) if waited[0].revents().is_empty() => continue,
                 Ok(_) => {}
