@@ -316,15 +316,15 @@ class Generation:
         return None if signed_by(key, self.data, signature) else "its COMMIT is not by the generation before"
 
 
-def line_of(root):
-    """The vault id and its committed generations, first to last."""
+def line_of(root, chosen):
+    """The vault id and its committed generations, first to last. `chosen`: somebody has decided about a fork."""
     founding = read(root / "vault.json")
     vault, founding = sha256(founding), json.loads(founding)
     found = []
     for directory in sorted((root / "generations").iterdir()):
         try:
             found.append(Generation(directory))
-        except (Stop, ValueError, KeyError) as error:
+        except (Stop, ValueError, KeyError, TypeError) as error:
             print(f"  left out: {directory.name}: {error}")
     line = []
     while True:
@@ -339,7 +339,10 @@ def line_of(root):
                     print(f"  left out: {generation.directory.name}: {reason}")
         if len({child.digest for child in children}) > 1:
             names = ", ".join(child.directory.name for child in children)
-            raise Stop(f"two generations follow the same one ({names}): name one with --generation after finding out why")
+            if not chosen:
+                raise Stop(f"two generations follow the same one ({names}): find out why, then name one with --generation")
+            print(f"WARNING: two generations follow the same one: {names}")
+            children = [child for child in children if child.directory.name == chosen] or children
         if not children:
             return vault, line
         line.append(children[0])
@@ -546,7 +549,9 @@ def token_asker(args):
 def main():
     args = arguments()
     os.umask(0o077)
-    vault, line = line_of(args.vault)
+    if args.out.exists():
+        raise Stop(f"{args.out} exists already: name a new directory with --out")
+    vault, line = line_of(args.vault, args.generation)
     print(f"vault id    {vault}")
     if args.expect and args.expect != vault:
         raise Stop("this is not the vault that was expected")
@@ -559,13 +564,13 @@ def main():
     else:
         raise Stop("no generation of this vault is committed")
     print(f"generation  {generation.number} ({generation.directory.name}), {generation.plan['k']} of {len(generation.plan['roster'])}")
-    args.out.mkdir()
     root = collect(vault, generation, token_asker(args))
     identity, recipient = vault_identity(root, bytes.fromhex(vault), generation.number)
     if recipient != generation.manifest["vault_recipient"]:
         raise Stop("the vault identity is not the one that the manifest names")
     if succession_key(root, bytes.fromhex(vault), generation.number).hex() != generation.manifest["succession_key"]:
         raise Stop("the succession key is not the one that the manifest names")
+    args.out.mkdir()
     print("opened:")
     failed = open_items(vault, generation, identity, args.out)
     print("Every credential that was opened is exposed now: replace it on its target, and found a new vault.")
@@ -577,8 +582,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except Stop as problem:
         sys.exit(f"way-out: {problem}")
-    except FileExistsError as problem:
-        sys.exit(f"way-out: {problem.filename} exists already: name a new one with --out")
     except FileNotFoundError as problem:
         sys.exit(f"way-out: {problem.filename} is not there (age? pkcs11-tool? python3-cryptography?)")
     except KeyboardInterrupt:
