@@ -112,10 +112,8 @@ impl Source for PcscSource {
         let reader = &presence.reader;
         let removed = || ChannelError::Removed { reader: reader.clone() };
         let name = CString::new(reader.as_str()).map_err(|_| removed())?;
-        let card = self
-            .context
-            .connect(&name, ShareMode::Shared, Protocols::ANY)
-            .map_err(|error| failed(reader, error))?;
+        let card =
+            self.context.connect(&name, ShareMode::Shared, Protocols::ANY).map_err(|error| failed(reader, error))?;
         // Looked at after connecting: a card that was swapped before has another count, one that is swapped later makes
         // the connection fail.
         if self.present()?.contains(presence) {
@@ -218,7 +216,9 @@ mod tests {
         assert!(matches!(failed("r", Error::ServiceStopped), ChannelError::NoService(Some(_))));
         assert!(matches!(failed("r", Error::NoReadersAvailable), ChannelError::NoReader));
         assert!(matches!(failed("r", Error::SharingViolation), ChannelError::Busy { .. }));
-        for gone in [Error::RemovedCard, Error::ResetCard, Error::NoSmartcard, Error::NotTransacted, Error::UnknownReader] {
+        for gone in
+            [Error::RemovedCard, Error::ResetCard, Error::NoSmartcard, Error::NotTransacted, Error::UnknownReader]
+        {
             assert!(matches!(failed("r", gone), ChannelError::Removed { reader } if reader == "r"), "{gone:?}");
         }
         assert!(matches!(failed("r", Error::UnresponsiveCard), ChannelError::Reader { .. }));
