@@ -50,6 +50,17 @@ pub fn enrol(
             Err(error) => return Err(error.into()),
         }
         let software = source.software();
+        if !software && is_factory(&pin, FACTORY_PIN) {
+            // A card that does not tell (before firmware 5.3).
+            drop(piv);
+            drop(link);
+            room.say("This is the factory PIN. Choose a PIN of 6 to 8 characters that only you know.");
+            let new = choose(room, name, "PIN", FACTORY_PIN)?;
+            let mut link = source.connect(&presence)?;
+            Piv::select(link.begin()?)?.change_pin(&pin, &new)?;
+            room.say("The PIN is changed. If the PUK is the factory's too, change it with `ykman piv access change-puk`.");
+            continue;
+        }
         return enrol_with_pin(&mut piv, &pin, room, name, group, software);
     }
 }
@@ -146,6 +157,11 @@ fn factory(code: &[u8]) -> Result<Pin, CeremonyError> {
     Pin::new(Zeroizing::new(code.to_vec())).map_err(|_| CeremonyError::Declined)
 }
 
+fn is_factory(code: &Pin, factory: &[u8]) -> bool {
+    let padded = code.padded();
+    padded.starts_with(factory) && padded[factory.len()..].iter().all(|c| *c == 0xff)
+}
+
 fn choose(room: &mut dyn Room, name: &Name, what: &str, factory: &[u8]) -> Result<Pin, CeremonyError> {
     loop {
         let first = room.ask_pin(name.as_str(), &format!("{name}, your new {what}:"))?;
@@ -154,7 +170,7 @@ fn choose(room: &mut dyn Room, name: &Name, what: &str, factory: &[u8]) -> Resul
         let same = second.is_some_and(|second| bool::from(first.padded().ct_eq(second.padded().as_slice())));
         if !same {
             room.say("That was not the same twice. Nothing was changed; choose again.");
-        } else if first.padded().starts_with(factory) && first.padded().get(factory.len()).is_none_or(|c| *c == 0xff) {
+        } else if is_factory(&first, factory) {
             room.say("That is the factory's. Choose another.");
         } else {
             return Ok(first);

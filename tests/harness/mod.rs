@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod card;
+pub mod crew;
 mod pcscd;
 mod terminal;
 

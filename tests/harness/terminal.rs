@@ -67,6 +67,15 @@ impl Terminal {
     /// Waits until one of `texts` is shown; which one, and what came before it. The one that is shown first counts.
     #[track_caller]
     pub fn expect_any(&mut self, texts: &[&str]) -> (usize, String) {
+        match self.next(texts) {
+            Some(found) => found,
+            None => panic!("expected {texts:?} on the screen; the program ended. The screen:\n{}", self.screen),
+        }
+    }
+
+    /// Waits until one of `texts` is shown, as [`Terminal::expect_any`]; `None` if the program ends before.
+    #[track_caller]
+    pub fn next(&mut self, texts: &[&str]) -> Option<(usize, String)> {
         let until = Instant::now() + self.patience;
         loop {
             let new = &self.screen[self.read..];
@@ -74,10 +83,12 @@ impl Terminal {
             if let Some((at, which)) = found {
                 let before = new[..at].to_owned();
                 self.read += at + texts[which].len();
-                return (which, before);
+                return Some((which, before));
             }
-            if let Err(why) = self.more(until) {
-                panic!("expected {texts:?} on the screen; {why}. The screen:\n{}", self.screen);
+            match self.more(until) {
+                Ok(()) => {}
+                Err("the program ended") => return None,
+                Err(why) => panic!("expected {texts:?} on the screen; {why}. The screen:\n{}", self.screen),
             }
         }
     }

@@ -1,0 +1,60 @@
+//! Whole ceremonies on virtual YubiKeys through a real pcscd, by people at a terminal.
+
+mod harness;
+
+use harness::crew::{self, Crew, NAMES, Place};
+use harness::{Pcscd, VirtualCard};
+
+const SECRET: &str = "the-last-key-they-have";
+
+fn cards() -> Vec<VirtualCard> {
+    let firmware = [(5, 4, 3), (5, 7, 1), (5, 4, 3), (5, 7, 4), (5, 7, 1)];
+    firmware.iter().zip(5_000_000..).map(|(firmware, serial)| crew::virtual_yubikey(serial, *firmware)).collect()
+}
+
+fn recover_args(place: &Place) -> Vec<String> {
+    let (vault, copy) = (place.text("vault"), place.text("copy"));
+    ["recover", &vault, &copy, "root-password", "--incident", "INC-7", "--reason", "the identity provider is down", "--requester", "operations"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn run(place: &Place, pcscd: &Pcscd, args: &[String], who: &[usize], swap: impl FnMut()) -> Crew {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut terminal = crew::claviger("pcsc", &args, Some(pcscd));
+    let mut crew = Crew::of(who);
+    let code = crew.hold(&mut terminal, swap);
+    assert_eq!(code, 0, "{}", terminal.screen());
+    let _ = place;
+    crew
+}
+
+#[test]
+fn three_of_five_with_five_readers() {
+    let place = Place::new(3);
+    let pcscd = Pcscd::start(5);
+    let mut cards = cards();
+    for (index, card) in cards.iter_mut().enumerate() {
+        pcscd.insert(index, card);
+        let output = place.text(&format!("{}.json", NAMES[index]));
+        let args = ["enrol", "--name", NAMES[index], "-o", &output].map(str::to_owned);
+        run(&place, &pcscd, &args, &[index], || {});
+        pcscd.remove(index, card);
+    }
+    for (index, card) in cards.iter_mut().enumerate() {
+        pcscd.insert(index, card);
+    }
+    assert_eq!(crew::found(&place, "pcsc", &[0, 1, 2, 3, 4], Some(&pcscd), || {}), 0);
+    place.seal("root-password", "password", SECRET.as_bytes());
+    let (vault, copy) = (place.text("vault"), place.text("copy"));
+    let rotate = ["rotate".to_owned(), vault.clone(), copy.clone()];
+    // dan and erin are absent from the first ceremonies.
+    run(&place, &pcscd, &rotate, &[0, 1, 2], || {});
+    let crew = run(&place, &pcscd, &recover_args(&place), &[0, 1, 2], || {});
+    assert_eq!(crew.shown, [SECRET]);
+    // They attend a later one without having done anything in between.
+    run(&place, &pcscd, &rotate, &[2, 3, 4], || {});
+    let verified = place.quietly(&["verify", "--json", &vault, &copy]);
+    let verified: serde_json::Value = serde_json::from_str(&verified).unwrap();
+    assert_eq!(verified["current"], 4, "{verified}");
+}
