@@ -34,13 +34,13 @@ pub fn install() -> std::io::Result<()> {
     if BELL.get().is_some() {
         return Ok(());
     }
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (ring, heard) = UnixStream::pair()?;
     ring.set_nonblocking(true)?;
     heard.set_nonblocking(true)?;
     if BELL.set(Bell { ring, heard }).is_err() {
         return Ok(());
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
             request();
@@ -81,7 +81,7 @@ pub fn descriptor() -> Option<BorrowedFd<'static>> {
 }
 
 /// Has `callback` run, on another thread, when somebody wants the program to stop; at once if that is so already. It is
-/// forgotten when the returned value is dropped. It must not call [`on_interrupt`] itself.
+/// forgotten when the returned value is dropped. It must neither call [`on_interrupt`] nor drop a [`Registration`].
 #[must_use = "the callback is forgotten when this is dropped"]
 pub fn on_interrupt(callback: impl Fn() + Send + 'static) -> Registration {
     let number = NEXT_CALLBACK.fetch_add(1, Ordering::SeqCst);

@@ -24,8 +24,28 @@ fn a_signal_sets_the_flag_wakes_pollers_and_calls_back_until_cleared() {
 
     clear();
     assert!(!requested() && !readable());
+    a_wait_for_software_tokens_ends();
+
     drop(registration);
+    while calls.try_recv().is_ok() {}
     request();
     assert!(calls.try_recv().is_err());
+    clear();
+}
+
+/// Both when the wish comes before the wait and while it sleeps.
+fn a_wait_for_software_tokens_ends() {
+    use claviger::token::channel::{ChannelError, Source};
+    use claviger::token::soft::SoftSource;
+    let dir = tempfile::tempdir().unwrap();
+    let mut source = SoftSource::open(dir.path()).unwrap();
+    request();
+    assert!(matches!(source.wait(&[]), Err(ChannelError::Interrupted)));
+    clear();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| SoftSource::open(dir.path()).unwrap().wait(&[]));
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
+        assert!(matches!(waiting.join().unwrap(), Err(ChannelError::Interrupted)));
+    });
     clear();
 }

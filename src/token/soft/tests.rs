@@ -156,6 +156,20 @@ fn every_management_key_that_the_firmware_knows_is_proven_and_changed() {
     assert_eq!(send(&mut card((5, 7, 1)), 0xf7, 0, 0x9b, &[]).unwrap()[..3], [1, 1, 0x0a]);
 }
 
+#[test]
+fn a_card_may_be_made_with_a_chuid_of_its_own() {
+    let make = || SoftCard::create(SoftCardOptions { chuid: true, ..Default::default() }).unwrap();
+    let (mut one, two) = (make(), make());
+    assert_ne!(one.state.objects[&objects::CHUID].0, two.state.objects[&objects::CHUID].0);
+    send(&mut one, 0xa4, 4, 0, &PIV_AID).unwrap();
+    let object = read(&mut one, &[0x5f, 0xc1, 0x02]).unwrap();
+    let fields = wire::elements(wire::element(&mut object.as_slice()).unwrap().1).unwrap();
+    assert_eq!(
+        fields.iter().map(|(tag, value)| (*tag, value.len())).collect::<Vec<_>>(),
+        [(0x30, 25), (0x34, 16), (0x35, 8), (0x3e, 0), (0xfe, 0)]
+    );
+}
+
 fn put(card: &mut SoftCard, tag: &[u8], content: &[u8]) -> Result<Vec<u8>, u16> {
     send(card, 0xdb, 0x3f, 0xff, &[wire::tlv(0x5c, tag), wire::tlv(0x53, content)].concat())
 }
