@@ -34,13 +34,13 @@ pub fn install() -> std::io::Result<()> {
     if BELL.get().is_some() {
         return Ok(());
     }
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (ring, heard) = UnixStream::pair()?;
     ring.set_nonblocking(true)?;
     heard.set_nonblocking(true)?;
     if BELL.set(Bell { ring, heard }).is_err() {
         return Ok(());
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
             request();
@@ -81,7 +81,7 @@ pub fn descriptor() -> Option<BorrowedFd<'static>> {
 }
 
 /// Has `callback` run, on another thread, when somebody wants the program to stop; at once if that is so already. It is
-/// forgotten when the returned value is dropped. It must not call [`on_interrupt`] itself.
+/// forgotten when the returned value is dropped. It must neither call [`on_interrupt`] nor drop a [`Registration`].
 #[must_use = "the callback is forgotten when this is dropped"]
 pub fn on_interrupt(callback: impl Fn() + Send + 'static) -> Registration {
     let number = NEXT_CALLBACK.fetch_add(1, Ordering::SeqCst);
@@ -100,38 +100,5 @@ pub struct Registration(u64);
 impl Drop for Registration {
     fn drop(&mut self) {
         CALLBACKS.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use std::sync::mpsc;
-
-    fn readable() -> bool {
-        let fd = descriptor().unwrap();
-        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
-    }
-
-    #[test]
-    fn a_signal_sets_the_flag_wakes_pollers_and_calls_back_until_cleared() {
-        install().unwrap();
-        install().unwrap();
-        let (called, calls) = mpsc::channel();
-        let registration = on_interrupt(move || called.send(()).unwrap());
-        assert!(!requested() && !readable());
-
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT).unwrap();
-        calls.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
-        assert!(requested() && readable());
-
-        clear();
-        assert!(!requested() && !readable());
-        drop(registration);
-        request();
-        assert!(calls.try_recv().is_err());
-        clear();
     }
 }

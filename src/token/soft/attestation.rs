@@ -49,7 +49,7 @@ impl AttestationRoot {
     /// The self-signed certificate, DER; the same bytes every time.
     ///
     /// # Errors
-    /// [`super::SoftError::Random`] never in practice: signing is deterministic.
+    /// [`super::SoftError::Signature`] if the library refuses to sign, which it does not.
     pub fn certificate(&self) -> Result<Vec<u8>, super::SoftError> {
         let name = common_name(&self.name);
         let authority = constraints(None);

@@ -14,6 +14,9 @@ use super::{SoftCard, SoftCardOptions};
 use crate::interrupt;
 use crate::token::channel::{Channel, ChannelError, Link, Presence, Source};
 
+#[cfg(test)]
+mod tests;
+
 const EXTENSION: &str = "token";
 /// Bytes of a token file: all objects and keys in hex, and room to spare.
 const LARGEST: u64 = 1 << 20;
@@ -84,8 +87,8 @@ impl Source for SoftSource {
     fn wait(&mut self, seen: &[Presence]) -> Result<(), ChannelError> {
         let soft = |error: rustix::io::Errno| failed(&self.dir, &error.to_string());
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).map_err(soft)?;
-        let events = inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::CLOSE_WRITE
+        // Not CREATE: a token that is being copied into the directory is there when its file is closed.
+        let events = inotify::WatchFlags::CLOSE_WRITE
             | inotify::WatchFlags::MOVE
             | inotify::WatchFlags::DELETE
             | inotify::WatchFlags::DELETE_SELF;

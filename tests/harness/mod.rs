@@ -1,0 +1,23 @@
+//! What integration tests share: a real pcscd with virtual cards, and a person at a terminal.
+//!
+//! ```ignore
+//! let pcscd = Pcscd::start(2);
+//! let mut alice = VirtualCard::new(SoftCard::create(SoftCardOptions::default()).unwrap());
+//! pcscd.insert(0, &mut alice);
+//! let mut terminal = Terminal::claviger(&["recover", "vault", "root"], &[pcscd.environment()]);
+//! terminal.answer("PIN", "123456");
+//! alice.pull_after(7, Pull::AfterCommand);
+//! terminal.expect_exit(3);
+//! ```
+//!
+//! (`mod.rs`, because Cargo would take `tests/harness.rs` for a test of its own.)
+
+#![allow(dead_code, unused_imports)]
+
+mod card;
+mod pcscd;
+mod terminal;
+
+pub use card::{Pull, VirtualCard};
+pub use pcscd::Pcscd;
+pub use terminal::Terminal;
