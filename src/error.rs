@@ -28,3 +28,13 @@ pub trait Advice: std::error::Error {
     /// How the process ends if nobody handles the error.
     fn exit(&self) -> Exit;
 }
+
+/// What people read of each error, for tests: text, hint, exit code.
+#[cfg(test)]
+pub(crate) fn told<E: Advice>(errors: &[E]) -> String {
+    let told = |error: &E| {
+        let hint = error.hint().unwrap_or_else(|| "none".to_owned());
+        format!("error: {error}\nhint: {hint}\nexit: {}\n", error.exit() as u8)
+    };
+    errors.iter().map(told).collect::<Vec<_>>().join("\n")
+}
