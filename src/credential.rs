@@ -218,3 +218,33 @@ impl Advice for CredentialError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_known_by_name() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::try_from(&Name::from(kind)).ok(), Some(kind));
+        }
+        for unknown in ["ssh-ca", "inbox-identity"] {
+            assert!(matches!(Kind::try_from(&unknown.parse().unwrap()), Err(CredentialError::UnknownKind { .. })));
+        }
+    }
+
+    #[test]
+    fn errors_as_people_read_them() {
+        let io = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+        let errors = [
+            CredentialError::UnknownKind { found: "ssh-ca".parse().unwrap() },
+            CredentialError::Shape { kind: "password", problem: "it is empty" },
+            CredentialError::NoNext,
+            CredentialError::Payload { kind: "password" },
+            CredentialError::Randomness(getrandom::Error::UNEXPECTED),
+            CredentialError::Read(io()),
+            CredentialError::Write(io()),
+        ];
+        insta::assert_snapshot!(crate::error::told(&errors));
+    }
+}

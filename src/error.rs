@@ -44,3 +44,13 @@ pub fn sentence(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// What people read of each error, for tests: text, hint, exit code.
+#[cfg(test)]
+pub(crate) fn told<E: Advice>(errors: &[E]) -> String {
+    let told = |error: &E| {
+        let hint = error.hint().unwrap_or_else(|| "none".to_owned());
+        format!("error: {error}\nhint: {hint}\nexit: {}\n", error.exit() as u8)
+    };
+    errors.iter().map(told).collect::<Vec<_>>().join("\n")
+}

@@ -267,7 +267,7 @@ pub enum PolicyError {
         problem: Box<PolicyError>,
     },
     /// A value outside of what is allowed.
-    #[error("allowed are {allowed}")]
+    #[error("must be {allowed}")]
     NotAllowed {
         /// What is allowed.
         allowed: &'static str,

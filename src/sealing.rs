@@ -149,3 +149,34 @@ impl Advice for SealingError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_as_people_read_them() {
+        let io = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+        let errors = [
+            SealingError::EnvelopeSize { found: 5000 },
+            SealingError::Header(age::DecryptError::InvalidHeader),
+            SealingError::Armoured,
+            SealingError::HeaderSize { limit: 65536 },
+            SealingError::Stanzas { expected: "X25519", found: vec!["scrypt".to_owned()] },
+            SealingError::Stanza { what: "tag" },
+            SealingError::OtherRecipient,
+            SealingError::Decapsulation,
+            SealingError::Decrypt(age::DecryptError::NoMatchingKeys),
+            SealingError::Record { field: "generation".to_owned(), expected: "7".to_owned() },
+            SealingError::ShareText,
+            SealingError::LooksLikeRecord,
+            SealingError::Recipient { found: "age1x".to_owned() },
+            SealingError::InboxIdentity,
+            SealingError::Succession,
+            SealingError::Encrypt(age::EncryptError::MissingRecipients),
+            SealingError::Read(io()),
+            SealingError::Write(io()),
+        ];
+        insta::assert_snapshot!(crate::error::told(&errors));
+    }
+}

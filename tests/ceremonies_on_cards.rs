@@ -1,5 +1,6 @@
 //! Whole ceremonies on virtual YubiKeys through a real pcscd, by people at a terminal.
 
+#[path = "harness/harness.rs"]
 mod harness;
 
 use harness::crew::{self, Crew, NAMES, Place};

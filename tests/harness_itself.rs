@@ -1,5 +1,6 @@
 //! The harness is believed by every other test: what it promises is tested here.
 
+#[path = "harness/harness.rs"]
 mod harness;
 
 use std::process::Command;

@@ -1,5 +1,6 @@
 //! The software card, held honest by programs that know nothing of it, through a real pcscd.
 
+#[path = "harness/harness.rs"]
 mod harness;
 
 use std::path::{Path, PathBuf};

@@ -40,17 +40,17 @@ fn errors_say_where_and_what_is_allowed() {
             with("touch = \"sometimes\""),
             "line 5, column 9: unknown variant `sometimes`, expected one of `always`, `cached`, `never`",
         ),
-        (with("copies = 0"), "line 5, column 10: copies: allowed are a number from 1"),
-        (with("check_days = 0"), "line 5, column 14: check_days: allowed are a number from 1"),
+        (with("copies = 0"), "line 5, column 10: copies: must be a number from 1"),
+        (with("check_days = 0"), "line 5, column 14: check_days: must be a number from 1"),
         (with("rotate_days = 70000"), "line 5, column 15: invalid value"),
         (
             with("grant_limit = \"4 h\""),
             "line 5, column 15: grant_limit: \"4 h\" is not a time like `90m`, `4h` or `2d`",
         ),
-        (with("media = [\"a\", \"\"]"), "line 5, column 15: media: allowed are paths"),
+        (with("media = [\"a\", \"\"]"), "line 5, column 15: media: must be paths"),
         (
             with("attestation_roots = [\"x\"]"),
-            "line 5, column 22: attestation_roots: allowed are strings with one certificate",
+            "line 5, column 22: attestation_roots: must be strings with one certificate",
         ),
         (
             with("password = { length = 4 }"),
@@ -61,14 +61,14 @@ fn errors_say_where_and_what_is_allowed() {
         (with("separate_roles = \"no\""), "line 5, column 18: invalid type"),
         (
             SHORT.replace("threshold = 2", "threshold = 1"),
-            "line 4, column 13: threshold: allowed are a number from 2 to 255",
+            "line 4, column 13: threshold: must be a number from 2 to 255",
         ),
         (SHORT.replace("threshold = 2", "threshold = 256"), "line 4, column 13: invalid value"),
         (SHORT.replace("threshold = 2", ""), "missing field `threshold`"),
-        (SHORT.replace("v1", "v2"), "line 1, column 10: format: allowed are `claviger/v1 policy`"),
-        (SHORT.replace("\"n\"", "\"\""), "line 2, column 8: name: allowed are 1 to 80 printable"),
-        (SHORT.replace("\"n\"", "\"a\\u001b[2J\""), "line 2, column 8: name: allowed are 1 to 80 printable"),
-        (SHORT.replace("\"o\"", &format!("\"{}\"", "o".repeat(81))), "line 3, column 9: owner: allowed are 1 to 80"),
+        (SHORT.replace("v1", "v2"), "line 1, column 10: format: must be `claviger/v1 policy`"),
+        (SHORT.replace("\"n\"", "\"\""), "line 2, column 8: name: must be 1 to 80 printable"),
+        (SHORT.replace("\"n\"", "\"a\\u001b[2J\""), "line 2, column 8: name: must be 1 to 80 printable"),
+        (SHORT.replace("\"o\"", &format!("\"{}\"", "o".repeat(81))), "line 3, column 9: owner: must be 1 to 80"),
         ("format = ".to_owned(), "line 1, column 10"),
         (String::new(), "missing field `format`"),
     ];
@@ -88,4 +88,23 @@ fn durations_are_minutes_hours_or_days() {
     {
         assert!(matches!(duration(bad), Err(PolicyError::Duration { .. })), "{bad:?}");
     }
+}
+
+#[test]
+fn errors_as_people_read_them() {
+    let errors = [
+        PolicyError::Syntax { line: 5, column: 1, problem: "unknown field `treshold`".to_owned() },
+        PolicyError::Value {
+            line: 5,
+            column: 10,
+            key: "copies",
+            problem: Box::new(PolicyError::NotAllowed { allowed: "a number from 1" }),
+        },
+        PolicyError::NotAllowed { allowed: "a number from 1" },
+        PolicyError::Duration { found: "4 h".to_owned() },
+        PolicyError::Alphabet,
+        PolicyError::Weak { length: 4, size: 57, bits: 23 },
+        PolicyError::Long { length: 2000 },
+    ];
+    insta::assert_snapshot!(crate::error::told(&errors));
 }

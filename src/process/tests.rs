@@ -71,3 +71,17 @@ fn hardening_holds_in_the_process_that_did_it() {
     assert_eq!(vec![1u8; 32 << 20].iter().map(|byte| u64::from(*byte)).sum::<u64>(), 32 << 20);
     assert!(own_digest().is_ok());
 }
+
+#[test]
+fn weaknesses_as_people_read_them() {
+    let weaknesses = [
+        Weakness::CoreDumps { reason: "Operation not permitted".to_owned() },
+        Weakness::MemoryNotLocked { reason: "only 8192 KiB are allowed".to_owned() },
+        Weakness::Swap { areas: vec!["/dev/sda2".to_owned(), "/swap".to_owned()] },
+        Weakness::Traced { by: 4711 },
+        Weakness::Network { interfaces: vec!["eth0".to_owned(), "wlan0".to_owned()] },
+        Weakness::Unknown { what: "/sys/class/net" },
+    ];
+    let told: Vec<_> = weaknesses.iter().map(|weakness| format!("{weakness}\n  {}", weakness.hint())).collect();
+    insta::assert_snapshot!(told.join("\n"));
+}

@@ -37,6 +37,12 @@ pub struct ItemRecord {
 }
 
 impl ItemRecord {
+    /// The record of `inbox-identity.age`, whose payload is [`InboxIdentity::payload`].
+    pub fn inbox_identity(vault: Digest) -> Self {
+        let name = |text: &str| Name::from_str(text).expect("a constant that is a name");
+        Self { vault, name: name("inbox"), kind: name("inbox-identity") }
+    }
+
     /// The canonical JSON and LF.
     fn line(&self) -> Vec<u8> {
         #[derive(Serialize)]

@@ -171,3 +171,21 @@ proptest! {
         prop_assert_eq!(error(check(&split.commitments, mine, swapped)).index(), Some(mine));
     }
 }
+
+#[test]
+fn errors_as_people_read_them() {
+    let errors = [
+        SharingError::Threshold { k: 2, n: 4 },
+        SharingError::CommitmentCount { found: 1 },
+        SharingError::Index,
+        SharingError::Range { index: 3 },
+        SharingError::Mismatch { index: 3 },
+        SharingError::Foreign { index: 3 },
+        SharingError::Duplicate { index: 3 },
+        SharingError::TooFew { expected: 3, found: 2 },
+        SharingError::Root,
+        SharingError::Randomness(getrandom::Error::UNEXPECTED),
+        SharingError::Library(vsss_rs::Error::InvalidShare),
+    ];
+    insta::assert_snapshot!(crate::error::told(&errors));
+}

@@ -137,6 +137,19 @@ fn resealing_changes_the_key_and_nothing_else() {
 }
 
 #[test]
+fn the_inbox_identity_is_an_item_like_others() {
+    let (inbox, record) = (InboxIdentity::generate(), ItemRecord::inbox_identity(Digest::of(b"vault")));
+    assert_eq!((record.name.as_str(), record.kind.as_str()), ("inbox", "inbox-identity"));
+    let mut file = Vec::new();
+    let payload = inbox.payload();
+    seal_item(&identity(1).recipient(), &record, &mut file, &mut payload.expose_secret()).unwrap();
+    let mut plaintext = Zeroizing::new(Vec::new());
+    open_item(&identity(1), &record, &file[..]).ok().unwrap().read_to_end(&mut plaintext).unwrap();
+    let opened = InboxIdentity::from_payload(&crate::secret::SecretBytes::new(plaintext)).ok().unwrap();
+    assert_eq!(opened.recipient(), inbox.recipient());
+}
+
+#[test]
 fn the_inbox_opens_with_the_current_and_the_former_identity() {
     let (former, current) = (InboxIdentity::generate(), InboxIdentity::generate());
     for recipient in [former.recipient(), current.recipient()] {
