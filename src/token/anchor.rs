@@ -148,3 +148,6 @@ impl Advice for AnchorError {
         Exit::Verification
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,6 @@ impl<'c> Piv<'c> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

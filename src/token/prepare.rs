@@ -134,3 +134,6 @@ fn with_stored_flag(before: &[u8]) -> Vec<u8> {
     }
     tlv::element(0x80, &after).to_vec()
 }
+
+#[cfg(test)]
+mod tests;

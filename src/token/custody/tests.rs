@@ -1,14 +1,10 @@
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::encoding::{Digest, Time};
 use crate::token::anchor::CeremonyMark;
 use crate::token::bench::{Bench, Cut, pin};
-use crate::token::custody::Class;
 use crate::token::piv::{PinPolicy, TouchPolicy};
-use crate::token::prepare;
 
 const OLD: (u8, u8, u8) = (4, 3, 5);
 const MIDDLE: (u8, u8, u8) = (5, 4, 3);
@@ -216,5 +212,180 @@ fn a_closing_cut_at_any_apdu_is_done_by_the_next_attempt() {
             let third = make(&shared.bench, Cut::Never, vault("v"), 3).unwrap();
             assert_eq!(third.slot, first.slot, "{firmware:?} {cut:?}");
         }
+    }
+}
+
+fn retired(n: usize) -> Slot {
+    Slot::retired().nth(n).unwrap()
+}
+
+/// MOVE KEY (firmware 5.7), as `ykman piv keys move` does it.
+fn move_key(bench: &Bench, from: Slot, to: Slot) {
+    let mut piv = bench.open();
+    piv.authenticate_protected().unwrap();
+    drop(piv);
+    let moved = bench.card.borrow_mut().answer(&[0, 0xf6, to.reference(), from.reference()]);
+    assert_eq!(moved, [0x90, 0x00]);
+}
+
+#[test]
+fn a_key_that_was_moved_is_destroyed_where_it_is() {
+    for to in [retired(19), Slot::Authentication, Slot::KeyManagement, Slot::CardAuthentication] {
+        let shared = Shared::new(NEW);
+        let first = make(&shared.bench, Cut::Never, vault("v"), 1).unwrap();
+        move_key(&shared.bench, first.slot, to);
+        let second = make(&shared.bench, Cut::Never, vault("v"), 2).unwrap();
+        close(&shared.bench, Cut::Never, vault("v"), &second.public, 1).unwrap();
+        assert!(keys_on(&shared.bench).values().all(|key| *key != first.public), "{to}");
+        shared.assert_untouched();
+    }
+}
+
+#[test]
+fn a_key_that_somebody_else_put_into_a_share_slot_is_left_alone() {
+    for firmware in [OLD, MIDDLE, NEW] {
+        let shared = Shared::new(firmware);
+        let first = make(&shared.bench, Cut::Never, vault("v"), 1).unwrap();
+        let mut piv = shared.bench.open();
+        piv.authenticate_protected().unwrap();
+        let theirs = piv.generate(first.slot, PinPolicy::Once, TouchPolicy::Never).unwrap();
+        drop(piv);
+        let second = make(&shared.bench, Cut::Never, vault("v"), 2).unwrap();
+        let (_, destroyed) = close(&shared.bench, Cut::Never, vault("v"), &second.public, 1).unwrap();
+        assert_eq!(destroyed, [first.public]);
+        assert_eq!(keys_on(&shared.bench).get(&first.slot), Some(&theirs), "{firmware:?}");
+        let third = make(&shared.bench, Cut::Never, vault("v"), 3).unwrap();
+        assert_ne!(third.slot, first.slot, "{firmware:?}");
+        assert_eq!(keys_on(&shared.bench).get(&first.slot), Some(&theirs), "{firmware:?}");
+    }
+}
+
+#[test]
+fn a_key_that_somebody_else_put_into_a_spent_slot_is_left_alone() {
+    for firmware in [OLD, MIDDLE] {
+        let shared = Shared::new(firmware);
+        let first = make(&shared.bench, Cut::Never, vault("v"), 1).unwrap();
+        let second = make(&shared.bench, Cut::Never, vault("v"), 2).unwrap();
+        close(&shared.bench, Cut::Never, vault("v"), &second.public, 1).unwrap();
+        let mut piv = shared.bench.open();
+        piv.authenticate_protected().unwrap();
+        let theirs = piv.generate(first.slot, PinPolicy::Once, TouchPolicy::Never).unwrap();
+        drop(piv);
+        let third = make(&shared.bench, Cut::Never, vault("v"), 3).unwrap();
+        close(&shared.bench, Cut::Never, vault("v"), &third.public, 2).unwrap();
+        assert_eq!(keys_on(&shared.bench).get(&first.slot), Some(&theirs), "{firmware:?}");
+    }
+}
+
+#[test]
+fn a_custodian_who_was_absent_closes_with_the_key_of_before() {
+    for firmware in [OLD, NEW] {
+        let shared = Shared::new(firmware);
+        let first = make(&shared.bench, Cut::Never, vault("v"), 1).unwrap();
+        // In a ceremony that came to nothing.
+        let second = make(&shared.bench, Cut::Never, vault("v"), 2).unwrap();
+        let (anchor, destroyed) = close(&shared.bench, Cut::Never, vault("v"), &first.public, 3).unwrap();
+        assert_eq!(destroyed, [second.public]);
+        assert_eq!(anchor.slot_of(&first.public), Some(first.slot));
+        assert_eq!(keys_on(&shared.bench).get(&first.slot), Some(&first.public));
+        shared.assert_untouched();
+    }
+}
+
+#[test]
+fn a_key_that_is_not_there_is_not_kept_and_nothing_is_destroyed_for_it() {
+    let shared = Shared::new(NEW);
+    let first = make(&shared.bench, Cut::Never, vault("v"), 1).unwrap();
+    let second = make(&shared.bench, Cut::Never, vault("v"), 2).unwrap();
+    let pin = pin();
+    let mut piv = shared.bench.open();
+    let session = Session { signing_key: identify(&mut piv).unwrap().unwrap(), pin: &pin };
+    let stranger = shared.foreign;
+    let error = destroy_older_keys(&mut piv, &session, second.anchor.clone(), &stranger).unwrap_err();
+    assert!(matches!(error, TokenError::NotInAnchor { public } if public == stranger));
+    piv.authenticate_protected().unwrap();
+    piv.delete_key(second.slot).unwrap();
+    let error = destroy_older_keys(&mut piv, &session, second.anchor, &second.public).unwrap_err();
+    assert!(matches!(error, TokenError::WrongKey { slot, .. } if slot == second.slot));
+    assert_eq!(keys_on(&shared.bench).get(&first.slot), Some(&first.public));
+}
+
+/// A card that says it deleted a key, and did not.
+struct Keeper(Bench);
+
+impl crate::token::channel::Channel for Keeper {
+    fn transmit(&mut self, apdu: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, crate::token::channel::ChannelError> {
+        let keeps = apdu.get(1) == Some(&0xf6);
+        let answer = if keeps { vec![0x90, 0x00] } else { self.0.card.borrow_mut().answer(apdu) };
+        Ok(zeroize::Zeroizing::new(answer))
+    }
+}
+
+#[test]
+fn a_card_that_only_says_that_it_deleted_is_found_out() {
+    let bench = Bench::prepared(NEW);
+    let first = make(&bench, Cut::Never, vault("v"), 1).unwrap();
+    let second = make(&bench, Cut::Never, vault("v"), 2).unwrap();
+    let pin = pin();
+    bench.card.borrow_mut().power_on();
+    let mut piv = Piv::select(Box::new(Keeper(bench.clone()))).unwrap();
+    piv.verify_pin(&pin).unwrap();
+    let session = Session { signing_key: identify(&mut piv).unwrap().unwrap(), pin: &pin };
+    let error = destroy_older_keys(&mut piv, &session, second.anchor, &second.public).unwrap_err();
+    assert!(
+        matches!(error, TokenError::NotDestroyed { slot, public } if slot == first.slot && public == first.public),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_full_token_says_who_holds_its_slots() {
+    let shared = Shared::new(MIDDLE);
+    let error = (1..=21).find_map(|number| make(&shared.bench, Cut::Never, vault("v"), number).err()).unwrap();
+    let text = error.to_string();
+    let other = vault("other").short();
+    assert!(text.contains(&format!("84 vault {other} ceremony 7")), "{text}");
+    assert!(text.contains(&format!("95 vault {} ceremony 17", vault("v").short())), "{text}");
+    assert!(text.contains("82 not claviger's, 83 not claviger's"), "{text}");
+    shared.assert_untouched();
+}
+
+#[test]
+fn an_imported_key_without_certificate_keeps_its_slot_on_firmware_that_does_not_tell() {
+    let bench = Bench::prepared(OLD);
+    let mut piv = bench.open();
+    piv.authenticate_protected().unwrap();
+    drop(piv);
+    // IMPORT ASYMMETRIC KEY (Yubico: FE), P-256 into 82.
+    let import = [&[0, 0xfe, 0x11, 0x82, 34, 0x06, 32][..], &[0x11; 32]].concat();
+    assert_eq!(bench.card.borrow_mut().answer(&import), [0x90, 0x00]);
+    let made = make(&bench, Cut::Never, vault("v"), 1).unwrap();
+    assert_eq!(made.slot, retired(1));
+}
+
+#[test]
+fn a_damaged_anchor_is_named_and_another_one_still_counts() {
+    let bench = Bench::prepared(NEW);
+    let first = make(&bench, Cut::Never, vault("v"), 1).unwrap();
+    let second = make(&bench, Cut::Never, vault("v"), 2).unwrap();
+    let mut piv = bench.open();
+    let signing_key = identify(&mut piv).unwrap().unwrap();
+    piv.authenticate_protected().unwrap();
+    let mut der = piv.certificate(second.slot).unwrap().unwrap();
+    let last = der.len() - 1;
+    der[last] ^= 1;
+    piv.write_certificate(second.slot, &der).unwrap();
+    let found = anchor_of(&mut piv, &signing_key, vault("v")).unwrap();
+    assert_eq!(found.anchor, Some(first.anchor));
+    assert_eq!(found.damaged.len(), 1);
+    assert_eq!(found.damaged[0].0, second.slot);
+}
+
+#[test]
+fn a_token_without_a_signing_key_is_nobodys() {
+    for firmware in [OLD, MIDDLE, NEW] {
+        assert_eq!(identity(&mut Bench::new(firmware).open()).unwrap(), None);
+        let known = identity(&mut Bench::prepared(firmware).open()).unwrap().unwrap();
+        assert_eq!(known.version, Some(Version::new(firmware.0, firmware.1, firmware.2)));
     }
 }

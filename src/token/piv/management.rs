@@ -82,6 +82,9 @@ impl Piv<'_> {
         if self.management_authenticated {
             return Ok(());
         }
+        if !self.pin_accepted {
+            return Err(TokenError::PinNotVerified);
+        }
         let key = self.protected_management_key()?.ok_or(TokenError::ManagementKeyNotProtected)?;
         self.authenticate_management(&key)
     }
