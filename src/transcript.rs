@@ -18,6 +18,9 @@ pub mod record;
 pub mod signed;
 pub mod snapshot;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub use approval::{Approval, Attestation, Class, ShareKey, Verdict};
 pub use closing::Closing;
 pub use document::{Checked, DocumentError};

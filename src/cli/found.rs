@@ -16,7 +16,7 @@ use crate::vault;
 #[derive(Debug, Args)]
 pub struct Found {
     /// The new vault's copies (directories), then one enrolment file for each custodian.
-    #[arg(required = true, num_args = 2.., value_names = ["VAULT", "ENROLMENT"])]
+    #[arg(required = true, value_name = "VAULT> <ENROLMENT")]
     pub arguments: Vec<PathBuf>,
     /// The policy.
     #[arg(long, value_name = "FILE")]

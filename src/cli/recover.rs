@@ -15,7 +15,7 @@ use crate::transcript::Which;
 #[derive(Debug, Args)]
 pub struct Recover {
     /// The vault's copies, then the item's name.
-    #[arg(required = true, num_args = 2.., value_names = ["VAULT", "ITEM"])]
+    #[arg(required = true, value_name = "VAULT> <ITEM")]
     pub vault_and_item: Vec<PathBuf>,
     /// The incident's number or name.
     #[arg(long, value_name = "ID")]

@@ -24,7 +24,7 @@ use crate::vault::{Copies, Written, layout};
 #[derive(Debug, Args)]
 pub struct Seal {
     /// The vault's copies, the item's name, and a file; without one, standard input, or a question at the terminal.
-    #[arg(required = true, num_args = 2.., value_names = ["VAULT", "NAME", "FILE"])]
+    #[arg(required = true, value_name = "VAULT> <NAME> [FILE")]
     pub arguments: Vec<OsString>,
     /// The kind of credential: opaque or password.
     #[arg(long, default_value = "opaque", value_parser = super::name)]

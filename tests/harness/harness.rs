@@ -10,7 +10,6 @@
 //! terminal.expect_exit(3);
 //! ```
 //!
-//! (`mod.rs`, because Cargo would take `tests/harness.rs` for a test of its own.)
 
 #![allow(dead_code, unused_imports)]
 

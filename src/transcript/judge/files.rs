@@ -25,6 +25,8 @@ pub(super) struct Bench<'a, 'b> {
     pub manifests: &'b BTreeMap<Digest, Manifest>,
     /// Digests of this generation's closings that the next manifest lists.
     pub listed_closings: BTreeSet<(u8, Digest)>,
+    /// Another manifest names this one as its parent.
+    pub followed: bool,
     /// No other generation will be made from it: its secrets may be gone.
     pub dead: bool,
 }
@@ -66,7 +68,7 @@ impl<'a> Bench<'a, '_> {
         match file {
             GenerationFile::Plan => (content.digest() != self.ceremony.id)
                 .then(|| Problem::wrong("is not the plan that approvals and manifest carry")),
-            GenerationFile::Manifest => self.manifest(bytes),
+            GenerationFile::Manifest => self.manifest(dir, bytes),
             GenerationFile::Commit => self.commit(bytes),
             GenerationFile::Approval(stem, half) => self.approval(dir, stem, half),
             GenerationFile::Closing(stem, half) => self.closing(dir, stem, half),
@@ -76,10 +78,12 @@ impl<'a> Bench<'a, '_> {
         }
     }
 
-    fn manifest(&self, bytes: &[u8]) -> Option<Problem> {
+    fn manifest(&self, dir: &Dir<'a>, bytes: &[u8]) -> Option<Problem> {
         let digest = Digest::of(bytes);
-        if self.state.is_some_and(|state| state.digest == digest) {
-            let state = self.state?;
+        if let Some(state) = self.state.filter(|state| state.digest == digest) {
+            if !state.commit && dir.bytes(GenerationFile::Commit).is_some() {
+                return Some(Problem::wrong("is not what the COMMIT beside it signs (one of the two was changed)"));
+            }
             let defect = state.defect.as_ref().filter(|_| state.commit);
             return defect.map(|defect| Problem::Wrong(format!("does not count, in spite of its COMMIT: {defect}")));
         }
@@ -168,6 +172,12 @@ impl<'a> Bench<'a, '_> {
         }
     }
 
+    /// Whether COMMIT must be there: it is, or somebody relied on it.
+    fn is_settled(&self) -> bool {
+        let relied = self.followed || !self.listed_closings.is_empty();
+        self.state.is_some_and(|state| state.commit || relied || !state.closings.is_empty())
+    }
+
     /// Paths of all files that should stand in the ceremony's directory.
     fn expected(&self) -> BTreeSet<String> {
         let mut expected = BTreeSet::from([GenerationFile::Plan.path()]);
@@ -180,9 +190,15 @@ impl<'a> Bench<'a, '_> {
         for approval in &self.ceremony.approvals {
             pair(&mut expected, "approvals", approval.body().index);
         }
-        let Some(state) = self.state else { return expected };
+        let relies = |file: &GenerationFile<'_>| matches!(file, GenerationFile::Commit | GenerationFile::Closing(..));
+        let Some(state) = self.state else {
+            if self.ceremony.dirs.iter().any(|dir| dir.files.keys().any(relies)) {
+                expected.insert(GenerationFile::Manifest.path());
+            }
+            return expected;
+        };
         expected.insert(GenerationFile::Manifest.path());
-        if state.commit {
+        if self.is_settled() {
             expected.insert(GenerationFile::Commit.path());
         }
         for listed in &state.manifest.approvals {
@@ -206,10 +222,10 @@ impl<'a> Bench<'a, '_> {
     ) -> Vec<Option<usize>> {
         let expected = self.expected();
         let directory = self.ceremony.dirs.first().map_or("", |dir| dir.name);
-        let settled = self.state.is_some_and(|state| state.commit);
+        let settled = self.is_settled();
         for file in &expected {
             let somewhere = good.iter().chain(bad).any(|files| files.contains(file));
-            if !somewhere && (settled || file == "plan.json") {
+            if !somewhere && (settled || self.state.is_none() || file == "plan.json") {
                 let path = format!("generations/{directory}/{file}");
                 findings.wrong_everywhere(path, "is on none of the copies", "look for a copy that has it");
             }

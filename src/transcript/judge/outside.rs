@@ -13,7 +13,7 @@ use crate::transcript::manifest::Manifest;
 use crate::transcript::place::{Half, Place};
 use crate::transcript::record::{Record, Signer};
 use crate::transcript::signed::{Signed, SignedError};
-use crate::transcript::snapshot::Snapshot;
+use crate::transcript::snapshot::{CopyView, Snapshot};
 
 /// What is not the file of a vault, or could not be read.
 pub(super) fn strangers<'a>(snapshot: &'a Snapshot, findings: &mut Findings<'a>) {
@@ -99,6 +99,11 @@ fn mark<'a>(
     };
     if mark.vault != snapshot.vault {
         findings.wrong(copy, file.clone(), "names another vault than the vault.json that counts", OTHER_COPY);
+        let vouched = |view: &CopyView| view.mark().is_some_and(|mark| mark.vault == snapshot.vault);
+        if !snapshot.copies.iter().any(vouched) {
+            let what = "is not what copy.json beside it names (one of the two was changed)";
+            findings.wrong(copy, "vault.json".to_owned(), what, OTHER_COPY);
+        }
     }
     if let Some(other) = seen.insert(mark.id, copy) {
         let what = format!("is the same as that of {}: one was copied by hand", snapshot.copies[other].path);

@@ -28,7 +28,8 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
             _ => is_dead(&generations, &line, ceremony),
         };
         let listed_closings = state.map(|state| listed_closings(&generations, state.digest)).unwrap_or_default();
-        let bench = Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, dead };
+        let followed = state.is_some_and(|state| manifests.values().any(|m| m.plan.parent == Some(state.digest)));
+        let bench = Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, followed, dead };
         let counts = bench.look(&mut findings);
         let whole = (0..counts.len()).filter(|copy| counts[*copy] == Some(0)).collect();
         if let Some(place) = place {

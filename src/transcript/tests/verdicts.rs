@@ -1,0 +1,247 @@
+//! Lines, forks, fates.
+
+use super::*;
+use crate::transcript::record::{CheckBody, RefusedBody};
+
+fn wrong(judgement: &Judgement) -> Vec<&Finding> {
+    judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).collect()
+}
+
+#[test]
+fn a_ratified_line_is_sound() {
+    let (world, [first, second, third]) = three_generations();
+    let judgement = world.judge();
+    assert_eq!(wrong(&judgement), Vec::<&Finding>::new());
+    let current = judgement.current().unwrap();
+    assert_eq!(current.digest, third.digest);
+    assert!(current.ratified && !current.extinct);
+    assert_eq!(current.holders, [1, 2, 3]);
+    assert_eq!(current.complete_on, [0, 1]);
+    assert!(judgement.unratified().is_none() && judgement.unfinished.is_empty() && judgement.fork.is_none());
+    assert_eq!(judgement.ratified_head().unwrap().digest, third.digest);
+    assert_eq!(judgement.next_number(), 4);
+    // Alice holds generation 2 still, for she was not at the third; bob and carol do not.
+    assert_eq!(judgement.holders(&second.digest), [1]);
+    assert_eq!(judgement.holders(&first.digest), [] as [u8; 0]);
+    assert!(judgement.generation(&second.digest).unwrap().extinct);
+}
+
+#[test]
+fn secrets_of_extinct_generations_may_be_gone() {
+    let (mut world, [first, second, third]) = three_generations();
+    let sealed = |made: &Made| {
+        let prefixes = ["shares/", "items/", "inbox-identity"].map(|file| made.path(file));
+        move |path: &String| prefixes.iter().any(|prefix| path.starts_with(prefix))
+    };
+    for made in [&first, &second] {
+        let gone = sealed(made);
+        world.files.retain(|path, _| !gone(path));
+    }
+    let judgement = world.judge();
+    assert!(judgement.is_sound(), "{:?}", judgement.findings);
+    assert_eq!(judgement.generation(&first.digest).unwrap().complete_on, [0, 1]);
+    let gone = sealed(&third);
+    world.files.retain(|path, _| !gone(path));
+    assert_eq!(wrong(&world.judge()).len(), 5, "three shares, an item and the inbox identity");
+}
+
+#[test]
+fn founding_takes_every_founder() {
+    let mut world = World::new(2, 3);
+    let plan = world.plan(None, 1);
+    let first = world.make(None, plan, &[1, 2, 3]);
+    world.close_all(&[&first], &[1, 2]);
+    let judgement = world.judge();
+    assert!(matches!(judgement.current(), Err(JudgeError::NotFounded)));
+    assert_eq!(judgement.unfinished.len(), 1);
+    assert_eq!(judgement.unfinished[0].stage, Stage::Committed);
+    assert_eq!(judgement.unfinished[0].manifest, Some(first.digest));
+    world.close_all(&[&first], &[3]);
+    assert!(world.judge().current().unwrap().ratified);
+}
+
+#[test]
+fn stages_of_an_unfinished_ceremony() {
+    let (mut world, first) = World::founded(2, 3);
+    let plan = world.plan(Some(&first), 2);
+    let approvals = world.gather(&plan, &[1]);
+    let judgement = world.judge();
+    let [unfinished] = judgement.unfinished.as_slice() else { panic!() };
+    assert_eq!((unfinished.stage, unfinished.id, unfinished.number), (Stage::Gathering, plan.digest(), 2));
+    assert_eq!(unfinished.approvals.keys().copied().collect::<Vec<_>>(), [1]);
+    assert_eq!(judgement.knows_ceremony(&plan.digest()), Some(Fate::Unfinished));
+    assert_eq!(judgement.ceremony(&plan.digest()), Some(&plan));
+    assert_eq!(judgement.current().unwrap().digest, first.digest);
+    drop(approvals);
+
+    let approvals = world.gather(&plan, &[1, 2]);
+    let manifest = world.stage(Some(&first), &plan, approvals);
+    world.put("generations/000002/manifest.json".to_owned(), manifest.encode());
+    assert_eq!(world.judge().unfinished[0].stage, Stage::Staged);
+    assert!(world.judge().is_sound(), "{:?}", world.judge().findings);
+
+    let second = world.commit(Some(&first), manifest);
+    let judgement = world.judge();
+    assert_eq!(judgement.unfinished[0].stage, Stage::Committed);
+    assert_eq!(judgement.unratified().unwrap().digest, second.digest);
+    assert_eq!(judgement.ratified_head().unwrap().digest, first.digest);
+    world.close_all(&[&first, &second], &[1]);
+    assert!(world.judge().unratified().is_some());
+    // Carol never destroyed her key of the first generation: it was kept.
+    world.close_all(&[&first, &second], &[3]);
+    let judgement = world.judge();
+    assert_eq!(judgement.holders(&first.digest), [2, 3]);
+    assert!(judgement.unratified().is_some(), "two closings, but the first generation still opens");
+    world.close_all(&[&first, &second], &[2]);
+    assert!(world.judge().unratified().is_none());
+}
+
+#[test]
+fn a_fork_is_reported_and_not_chosen() {
+    let (mut world, first) = World::founded(2, 3);
+    let plans = [world.plan(Some(&first), 2), world.plan(Some(&first), 3)];
+    let [a, b] = [(plans[0].clone(), [1, 2]), (plans[1].clone(), [2, 3])]
+        .map(|(plan, attendees)| world.make(Some(&first), plan, &attendees));
+    assert_ne!(a.directory, b.directory);
+    let judgement = world.judge();
+    assert!(matches!(judgement.current(), Err(JudgeError::Fork { .. })));
+    let fork = judgement.fork.as_ref().unwrap();
+    assert_eq!((fork.parent, fork.children.len(), fork.settled), (Some(first.digest), 2, None));
+    assert!(wrong(&judgement).iter().any(|finding| finding.what.contains("fork")));
+    assert_eq!(judgement.ratified_head().unwrap().digest, first.digest);
+    // Once one is ratified, the other can never be.
+    world.close_all(&[&first, &b], &[2, 3]);
+    let judgement = world.judge();
+    assert_eq!(judgement.current().unwrap().digest, b.digest);
+    assert_eq!(judgement.fork.as_ref().unwrap().settled, Some(b.digest));
+    assert_eq!(judgement.knows_ceremony(&a.manifest.plan.digest()), Some(Fate::DeadSibling));
+    assert!(judgement.unfinished.is_empty() && judgement.is_sound());
+}
+
+#[test]
+fn abandoned_by_record_or_by_k_approvals_and_never_if_committed() {
+    let (mut world, first) = World::founded(2, 3);
+    let lost = world.plan(Some(&first), 2);
+    world.gather(&lost, &[1]);
+    let copies = lost.copies.clone();
+    let body = Abandoned { ceremony: lost.digest(), number: 9, copies };
+    let mut later = world.plan(Some(&first), 3);
+    later.abandons.push(body.clone());
+    world.gather(&later, &[1]);
+    assert!(!world.judge().is_abandoned(&lost.digest()), "one approval is not enough");
+    world.gather(&later, &[2]);
+    assert!(world.judge().is_abandoned(&lost.digest()));
+
+    let (mut world, first) = World::founded(2, 3);
+    world.gather(&lost, &[1]);
+    let by = Signer::Custodian(2);
+    let record = Record::new(world.vault, 1, lost.started, by, RecordBody::Abandoned(body)).unwrap();
+    world.record(&record, &World::signer(1));
+    assert!(!world.judge().is_abandoned(&lost.digest()), "signed by somebody else");
+    world.record(&record, &World::signer(2));
+    let judgement = world.judge();
+    assert!(judgement.is_abandoned(&lost.digest()) && judgement.unfinished.is_empty());
+    assert_eq!(judgement.knows_ceremony(&lost.digest()), Some(Fate::Abandoned));
+    assert_eq!(judgement.next_number(), 10, "the record knows of number 9");
+    assert_eq!(judgement.records.len(), 1);
+
+    world.make(Some(&first), lost.clone(), &[1, 2]);
+    let judgement = world.judge();
+    assert!(!judgement.is_abandoned(&lost.digest()));
+    assert_eq!(judgement.knows_ceremony(&lost.digest()), Some(Fate::Committed));
+    assert!(wrong(&judgement).iter().any(|finding| finding.what.contains("abandoned")));
+}
+
+#[test]
+fn a_ceremony_whose_parent_is_extinct_is_dead() {
+    let (mut world, [first, ..]) = three_generations();
+    let plan = world.plan(Some(&first), 7);
+    world.gather(&plan, &[1]);
+    let judgement = world.judge();
+    assert_eq!(judgement.knows_ceremony(&plan.digest()), Some(Fate::DeadSibling));
+    assert!(judgement.unfinished.is_empty());
+    assert_eq!(judgement.knows_ceremony(&Digest::of(b"unknown")), None);
+}
+
+#[test]
+fn numbers_cannot_be_used_up_by_a_plan_that_nobody_signed() {
+    let (mut world, first) = World::founded(2, 3);
+    let mut plan = world.plan(Some(&first), 2);
+    plan.number = (1 << 53) - 1;
+    world.gather(&plan, &[]);
+    assert_eq!(world.judge().next_number(), 2);
+}
+
+#[test]
+fn records_are_held_to_name_signer_and_vault() {
+    let (mut world, first) = World::founded(2, 3);
+    let share_key = first.manifest.share_keys[0].public;
+    let body = RecordBody::Check(CheckBody { share_key });
+    let now = time("2026-03-01T00:00:00Z");
+    let record = Record::new(world.vault, 1, now, Signer::Custodian(1), body.clone()).unwrap();
+    let digest = world.record(&record, &World::signer(1));
+    let refused = RecordBody::Refused(RefusedBody { ceremony: Digest::of(b"x"), reason: "wrong card".to_owned() });
+    let refused = Record::new(world.vault, 1, now, Signer::Succession(1), refused).unwrap();
+    world.record(&refused, &first.succession());
+    assert_eq!(world.judge().records.len(), 2);
+    assert!(world.judge().is_sound());
+
+    let foreign = Record::new(Digest::of(b"other"), 1, now, Signer::Custodian(1), body).unwrap();
+    let mut bad = world.clone();
+    bad.record(&foreign, &World::signer(1));
+    assert_eq!((wrong(&bad.judge_one()).len(), bad.judge_one().records.len()), (1, 2));
+
+    let bytes = world.files.remove(&format!("records/{digest}.json")).unwrap();
+    let other = format!("records/{}.json", Digest::of(b"another name"));
+    world.put(other.replace(".json", ".sig"), sign(&World::signer(1), &bytes));
+    world.put(other, bytes);
+    let judgement = world.judge_one();
+    assert_eq!((wrong(&judgement).len(), judgement.records.len()), (1, 1));
+}
+
+#[test]
+fn partial_copies_make_one_vault() {
+    let (world, [_, second, third]) = three_generations();
+    let (mut left, mut right) = (world.view(0), world.view(1));
+    // COMMIT only here, the closings of bob only there.
+    right.files.remove(&third.path("COMMIT"));
+    left.files.remove(&third.path("closings/02-bob.json"));
+    left.files.remove(&third.path("closings/02-bob.sig"));
+    right.files.retain(|path, _| !path.starts_with("generations/000002/"));
+    let judgement = judge(&Snapshot::new(vec![left, right]).unwrap());
+    assert!(judgement.is_sound(), "{:?}", judgement.findings);
+    assert!(judgement.current().unwrap().ratified);
+    assert_eq!(judgement.current().unwrap().complete_on, [] as [usize; 0]);
+    assert_eq!(judgement.generation(&second.digest).unwrap().complete_on, [0]);
+    assert_eq!(judgement.copies[0].missing, 2);
+    assert!(judgement.copies[1].missing > 5);
+    assert!(!judgement.findings.is_empty());
+}
+
+#[test]
+fn a_copy_of_another_vault_is_set_aside() {
+    let (world, _) = World::founded(2, 3);
+    let (other, _) = World::founded(3, 4);
+    let mut foreign = other.view(0);
+    foreign.path = "/foreign".to_owned();
+    let snapshot = Snapshot::new(vec![world.view(0), foreign]).unwrap();
+    assert_eq!((snapshot.vault, snapshot.foreign.as_slice()), (world.vault, &["/foreign".to_owned()][..]));
+    assert!(judge(&snapshot).current().is_ok());
+}
+
+#[test]
+fn the_same_directory_name_for_two_ceremonies_on_two_copies() {
+    let (world, first) = World::founded(2, 3);
+    let (mut left, mut right) = (world.clone(), world.clone());
+    let lost = world.plan(Some(&first), 2);
+    left.gather(&lost, &[1]);
+    let won = world.plan(Some(&first), 3);
+    let second = right.make(Some(&first), won, &[2, 3]);
+    right.close_all(&[&first, &second], &[2, 3]);
+    let judgement = judge(&Snapshot::new(vec![left.view(0), right.view(1)]).unwrap());
+    assert!(judgement.is_sound(), "{:?}", judgement.findings);
+    assert_eq!(judgement.current().unwrap().digest, second.digest);
+    assert_eq!(judgement.knows_ceremony(&lost.digest()), Some(Fate::DeadSibling));
+    assert_eq!(judgement.ceremony_in(0, "000002"), Some(lost.digest()));
+    assert_eq!(judgement.directory_of(1, &second.manifest.plan.digest()), Some("000002"));
+}
