@@ -26,7 +26,10 @@ pub use closing::Closing;
 pub use document::{Checked, DocumentError};
 pub use enrolment::Enrolment;
 pub use founding::{CopyMark, Founding, Nonce32, RosterEntry};
-pub use judge::{Fate, Finding, Fork, GenerationState, JudgeError, Judgement, Severity, Stage, Unfinished, check_manifest_follows, judge};
+pub use judge::{
+    Fate, Finding, Fork, GenerationState, JudgeError, Judgement, Severity, Stage, Unfinished, check_manifest_follows,
+    judge,
+};
 pub use manifest::{IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Refused};
 pub use place::{GenerationFile, Half, Place};
 pub use plan::{Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, Grant, Plan, Which};

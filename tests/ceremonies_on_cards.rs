@@ -15,9 +15,20 @@ fn cards() -> Vec<VirtualCard> {
 
 fn recover_args(place: &Place) -> Vec<String> {
     let (vault, copy) = (place.text("vault"), place.text("copy"));
-    ["recover", &vault, &copy, "root-password", "--incident", "INC-7", "--reason", "the identity provider is down", "--requester", "operations"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "recover",
+        &vault,
+        &copy,
+        "root-password",
+        "--incident",
+        "INC-7",
+        "--reason",
+        "the identity provider is down",
+        "--requester",
+        "operations",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn run(place: &Place, pcscd: &Pcscd, args: &[String], who: &[usize], swap: impl FnMut()) -> Crew {

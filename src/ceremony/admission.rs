@@ -59,7 +59,11 @@ pub enum Hindrance {
 /// # Errors
 /// The [`Hindrance`].
 pub fn may_join(
-    anchor: Option<&Anchor>, custodian: &str, plan: &Plan, id: &Digest, judgement: &Judgement,
+    anchor: Option<&Anchor>,
+    custodian: &str,
+    plan: &Plan,
+    id: &Digest,
+    judgement: &Judgement,
 ) -> Result<Welcome, Hindrance> {
     let Some(anchor) = anchor else {
         let excused = plan.parent.is_none() || excepted(plan, ExceptionKind::AnchorMissing, custodian);
@@ -86,7 +90,11 @@ pub fn may_join(
 /// # Errors
 /// The [`Hindrance`].
 pub fn may_close(
-    anchor: Option<&Anchor>, plan: &Plan, id: &Digest, manifest: &Digest, judgement: &Judgement,
+    anchor: Option<&Anchor>,
+    plan: &Plan,
+    id: &Digest,
+    manifest: &Digest,
+    judgement: &Judgement,
 ) -> Result<Welcome, Hindrance> {
     let anchor = anchor.ok_or(Hindrance::NoAnchor)?;
     if anchor.closed == plan.generation {

@@ -30,7 +30,10 @@ pub trait Desk {
     /// # Errors
     /// [`CeremonyError`] ends the round.
     fn admit(
-        &mut self, entry: &RosterEntry, anchor: Option<&Anchor>, room: &mut dyn Room,
+        &mut self,
+        entry: &RosterEntry,
+        anchor: Option<&Anchor>,
+        room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError>;
 
     /// With the PIN accepted, in one transaction.
@@ -38,9 +41,7 @@ pub trait Desk {
     /// # Errors
     /// [`ServeError::Token`]: the custodian may try again; [`ServeError::Excluded`]: this token cannot take part;
     /// [`ServeError::Ceremony`] ends the round.
-    fn serve(
-        &mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room,
-    ) -> Result<Self::Outcome, ServeError>;
+    fn serve(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<Self::Outcome, ServeError>;
 }
 
 /// The answer before the PIN.
@@ -106,7 +107,10 @@ impl<'r> Round<'r> {
     /// # Errors
     /// [`CeremonyError::NotEnough`] when too few are left or people stop.
     pub fn run<D: Desk>(
-        &mut self, source: &mut dyn Source, room: &mut dyn Room, desk: &mut D,
+        &mut self,
+        source: &mut dyn Source,
+        room: &mut dyn Room,
+        desk: &mut D,
     ) -> Result<Vec<(u8, D::Outcome)>, CeremonyError> {
         let mut outcomes = Vec::new();
         while self.served.len() < self.needed {
@@ -120,7 +124,10 @@ impl<'r> Round<'r> {
     /// # Errors
     /// As [`Round::run`].
     pub fn next<D: Desk>(
-        &mut self, source: &mut dyn Source, room: &mut dyn Room, desk: &mut D,
+        &mut self,
+        source: &mut dyn Source,
+        room: &mut dyn Room,
+        desk: &mut D,
     ) -> Result<(u8, D::Outcome), CeremonyError> {
         self.announce(room);
         loop {
@@ -147,7 +154,8 @@ impl<'r> Round<'r> {
     /// How many of the roster could still come.
     fn left(&self) -> usize {
         let excluded: BTreeSet<&str> = self.excluded.iter().map(|(name, _)| name.as_str()).collect();
-        let left = |entry: &&RosterEntry| !self.served.contains(&entry.index) && !excluded.contains(entry.name.as_str());
+        let left =
+            |entry: &&RosterEntry| !self.served.contains(&entry.index) && !excluded.contains(entry.name.as_str());
         self.roster.iter().filter(left).count()
     }
 
@@ -178,7 +186,11 @@ impl<'r> Round<'r> {
 
     /// Looks at one card; serves its custodian if it is one who is wanted and wants to.
     fn offer<D: Desk>(
-        &mut self, presence: &Presence, source: &mut dyn Source, room: &mut dyn Room, desk: &mut D,
+        &mut self,
+        presence: &Presence,
+        source: &mut dyn Source,
+        room: &mut dyn Room,
+        desk: &mut D,
     ) -> Result<Option<(u8, D::Outcome)>, CeremonyError> {
         let reader = &presence.reader;
         let looked = match look(source, presence, &self.vault) {
@@ -193,7 +205,9 @@ impl<'r> Round<'r> {
         let roster = self.roster;
         let entry = looked.signing_key.and_then(|key| roster.iter().find(|entry| entry.signing_key == key));
         let Some(entry) = entry else {
-            room.warn(&format!("The card in {reader} belongs to no custodian of this vault. Nothing was done with it."));
+            room.warn(&format!(
+                "The card in {reader} belongs to no custodian of this vault. Nothing was done with it."
+            ));
             self.passed.insert(presence.clone());
             return Ok(None);
         };
@@ -220,7 +234,11 @@ impl<'r> Round<'r> {
     }
 
     fn invite<D: Desk>(
-        &mut self, presence: &Presence, entry: &RosterEntry, source: &mut dyn Source, room: &mut dyn Room,
+        &mut self,
+        presence: &Presence,
+        entry: &RosterEntry,
+        source: &mut dyn Source,
+        room: &mut dyn Room,
         desk: &mut D,
     ) -> Result<Option<(u8, D::Outcome)>, CeremonyError> {
         let vault = self.vault;
@@ -253,7 +271,10 @@ impl<'r> Round<'r> {
 
     /// Nobody who is present goes on: waits for another card, or asks those present again.
     fn wait(
-        &mut self, present: &[Presence], source: &mut dyn Source, room: &mut dyn Room,
+        &mut self,
+        present: &[Presence],
+        source: &mut dyn Source,
+        room: &mut dyn Room,
     ) -> Result<(), CeremonyError> {
         if self.deferred.is_empty() {
             if source.software() {
@@ -302,7 +323,11 @@ fn read(piv: &mut Piv<'_>, vault: &Digest) -> Result<Looked, TokenError> {
 
 /// Asks the PIN, as often as the person wants and the card allows, and serves. `None`: the person passed.
 fn serve_with_pin<D: Desk>(
-    vault: &Digest, presence: &Presence, entry: &RosterEntry, source: &mut dyn Source, room: &mut dyn Room,
+    vault: &Digest,
+    presence: &Presence,
+    entry: &RosterEntry,
+    source: &mut dyn Source,
+    room: &mut dyn Room,
     desk: &mut D,
 ) -> Result<Option<D::Outcome>, ServeError> {
     loop {
@@ -329,7 +354,10 @@ fn serve_with_pin<D: Desk>(
 
 /// Tries left are shown; the last one needs an explicit yes.
 pub(super) fn ask_pin(
-    presence: &Presence, name: &Name, source: &mut dyn Source, room: &mut dyn Room,
+    presence: &Presence,
+    name: &Name,
+    source: &mut dyn Source,
+    room: &mut dyn Room,
 ) -> Result<Option<Pin>, ServeError> {
     let tries = {
         let mut link = source.connect(presence).map_err(TokenError::from)?;

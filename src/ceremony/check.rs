@@ -10,7 +10,7 @@ use crate::vault::{Copies, layout};
 
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::script::{Script, Step, Walk};
-use super::setting::write_signed;
+use super::setting::record;
 use super::{CeremonyError, Setting, rotate};
 
 /// Checks cards until people stop, or every custodian was here.
@@ -47,7 +47,10 @@ impl Desk for Proving<'_> {
     type Outcome = ();
 
     fn admit(
-        &mut self, entry: &RosterEntry, anchor: Option<&Anchor>, room: &mut dyn Room,
+        &mut self,
+        entry: &RosterEntry,
+        anchor: Option<&Anchor>,
+        room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         if let Some(anchor) = anchor.filter(|anchor| anchor.closed > self.current.generation) {
             return Ok(Admittance::Turned(super::open::describe(&super::admission::Hindrance::Ahead {
@@ -78,12 +81,11 @@ impl Desk for Proving<'_> {
         let body = RecordBody::Check(CheckBody { share_key: key.public });
         let by = Signer::Custodian(index);
         let plan = &manifest.plan;
-        let record = Record::new(plan.vault, plan.generation, Time::now(), by, body)
-            .map_err(CeremonyError::from)?;
+        let record = Record::new(plan.vault, plan.generation, Time::now(), by, body).map_err(CeremonyError::from)?;
         let bytes = record.encode();
         let signature = visit.sign(&bytes)?.to_der();
         let digest = Digest::of(&bytes);
-        write_signed(self.copies, self.policy, plan, |half| layout::record(&digest, half), &bytes, &signature)?;
+        record(self.copies, &digest, &bytes, &signature)?;
         room.say(&format!("{}'s card works. It can be taken out.", visit.entry.name));
         Ok(())
     }

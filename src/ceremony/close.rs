@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::encoding::{Digest, Document, PublicKey, Time};
+use crate::encoding::{Document, PublicKey, Time};
 use crate::policy::{Policy, Touch};
 use crate::room::Room;
 use crate::sharing::CheckedShare;
@@ -83,9 +83,7 @@ struct Missing {
 }
 
 /// Who must close besides, so that the generation before is extinct. An absentee who stood in keeps its old key.
-fn still_needed(
-    setting: &Setting<'_>, generation: &GenerationState, plan: &Plan,
-) -> Result<Missing, CeremonyError> {
+fn still_needed(setting: &Setting<'_>, generation: &GenerationState, plan: &Plan) -> Result<Missing, CeremonyError> {
     let parent = plan.parent.and_then(|parent| setting.judgement.generation(&parent));
     let Some(parent) = parent else {
         return Err(CeremonyError::StageCheck { reason: "not all founders' closings hold".to_owned() });
@@ -116,7 +114,10 @@ impl Desk for ClosingDesk<'_> {
     type Outcome = CheckedShare;
 
     fn admit(
-        &mut self, entry: &RosterEntry, anchor: Option<&Anchor>, room: &mut dyn Room,
+        &mut self,
+        entry: &RosterEntry,
+        anchor: Option<&Anchor>,
+        room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         let Committed { plan, id, manifest } = self.committed;
         match may_close(anchor, plan, id, manifest, self.judgement) {
@@ -135,7 +136,9 @@ impl Desk for ClosingDesk<'_> {
         let Committed { plan, id, manifest } = self.committed;
         let anchor = match may_close(visit.anchor.as_ref(), plan, id, manifest, self.judgement) {
             Ok(_) => visit.anchor.clone().unwrap_or_else(|| Anchor::new(plan.vault)),
-            Err(hindrance) => return Err(ServeError::Excluded(format!("its anchor changed: {}", describe(&hindrance)))),
+            Err(hindrance) => {
+                return Err(ServeError::Excluded(format!("its anchor changed: {}", describe(&hindrance))));
+            }
         };
         if self.policy.touch != Touch::Never {
             room.say("If the card blinks, touch it now.");
@@ -170,7 +173,10 @@ impl ClosingDesk<'_> {
 
     /// Destroys every older share key, writes *closed* into the anchor, and says which keys are gone.
     fn destroy(
-        &self, visit: &mut Visit<'_, '_>, anchor: Anchor, kept: &PublicKey,
+        &self,
+        visit: &mut Visit<'_, '_>,
+        anchor: Anchor,
+        kept: &PublicKey,
     ) -> Result<Vec<PublicKey>, ServeError> {
         let Committed { plan, manifest, .. } = self.committed;
         let slot = anchor.slot_of(kept).ok_or(TokenError::NotInAnchor { public: *kept })?;

@@ -50,7 +50,8 @@ pub(super) fn settled(setting: &Setting<'_>) -> Result<GenerationState, Ceremony
 /// Everything from the look at the room to the ratified generation. `plan` is asked again when the ceremony must begin
 /// again.
 pub(super) fn two_rounds(
-    setting: &mut Setting<'_>, walk: &mut Walk,
+    setting: &mut Setting<'_>,
+    walk: &mut Walk,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Ratified, CeremonyError> {
     preflight(setting, walk)?;
@@ -61,14 +62,16 @@ pub(super) fn two_rounds(
     let committed = commit(setting, staged)?;
     setting.room.say(&format!("Generation {} is written to every copy and read back.", committed.plan.generation));
     walk.enter(Step::Close, setting.room)?;
-    let ratified = close(setting, committed)?;
+    let generation = committed.plan.generation;
+    let ratified = close(setting, committed).map_err(CeremonyError::after_commit(generation))?;
     finish(setting, &ratified);
     Ok(ratified)
 }
 
 /// Round 1, again with a further plan when a token's number or an exception asks for it.
 fn gather(
-    setting: &mut Setting<'_>, walk: &mut Walk,
+    setting: &mut Setting<'_>,
+    walk: &mut Walk,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Opened, CeremonyError> {
     let mut sofar = Sofar::default();
@@ -83,7 +86,9 @@ fn gather(
                 sofar.exceptions.extend(exception.map(|exception| *exception));
                 setting.rejudge()?;
                 walk.again();
-                setting.room.say("The ceremony begins again with a new plan. Those who approved the one before approve once more.");
+                setting.room.say(
+                    "The ceremony begins again with a new plan. Those who approved the one before approve once more.",
+                );
             }
             opened => return opened,
         }
@@ -127,7 +132,9 @@ pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
     match cleaned {
         Ok(cleaned) => {
             for failure in cleaned.failures {
-                setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&failure.error)));
+                setting
+                    .room
+                    .warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&failure.error)));
             }
         }
         Err(error) => setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error))),

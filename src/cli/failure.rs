@@ -120,9 +120,13 @@ impl Advice for Failure {
             Self::Room(error) => return error.hint(),
             Self::Sealing(error) => return error.hint(),
             Self::Policy { source, .. } | Self::Duration(source) => return source.hint(),
-            Self::OtherVault { .. } => "do not use this copy: compare the words with the ones that were written down at the founding",
+            Self::OtherVault { .. } => {
+                "do not use this copy: compare the words with the ones that were written down at the founding"
+            }
             Self::Io { .. } => "mend the cause and run the command again; the vault is as it was",
-            Self::NotSound { .. } => "take the files that are named from another copy; do not use this one for a ceremony before",
+            Self::NotSound { .. } => {
+                "take the files that are named from another copy; do not use this one for a ceremony before"
+            }
             Self::OneToken { present: 0 } => "insert the custodian's card and run the command again",
             Self::OneToken { .. } => "leave only the custodian's card in, and run the command again",
             Self::TypedTwice => "run the command again",

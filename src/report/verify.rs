@@ -1,3 +1,7 @@
 //! x
-pub fn text(_: &crate::transcript::Judgement)->String{String::new()}
-pub fn json(_: &crate::transcript::Judgement)->serde_json::Value{serde_json::Value::Null}
+pub fn text(_: &crate::transcript::Judgement) -> String {
+    String::new()
+}
+pub fn json(_: &crate::transcript::Judgement) -> serde_json::Value {
+    serde_json::Value::Null
+}

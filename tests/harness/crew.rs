@@ -135,7 +135,11 @@ impl Place {
     pub fn quietly(&self, args: &[&str]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_claviger")).args(args).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "claviger {args:?} failed: {error}\n{}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            output.status.success(),
+            "claviger {args:?} failed: {error}\n{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -170,7 +174,8 @@ fn change_pin_of_software_token(place: &Place, index: usize) {
     use claviger::token::channel::Source;
     let typed = |text: &str| Pin::new(zeroize::Zeroizing::new(text.as_bytes().to_vec())).unwrap();
     let mut source = SoftSource::open(&place.path("tokens")).unwrap();
-    let presence = source.present().unwrap().into_iter().find(|p| p.reader == format!("{}.token", NAMES[index])).unwrap();
+    let presence =
+        source.present().unwrap().into_iter().find(|p| p.reader == format!("{}.token", NAMES[index])).unwrap();
     let mut link = source.connect(&presence).unwrap();
     let mut piv = claviger::token::piv::Piv::select(link.begin().unwrap()).unwrap();
     piv.change_pin(&typed("123456"), &typed(&pin(index))).unwrap();
