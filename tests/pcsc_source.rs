@@ -1,5 +1,6 @@
 //! Cards through a real pcscd: what a person does with cards and readers, as the program sees it.
 
+#[path = "harness/harness.rs"]
 mod harness;
 
 use claviger::encoding::Digest;

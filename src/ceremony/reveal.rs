@@ -20,7 +20,7 @@ use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RevealedBody, Reve
 use crate::vault::layout;
 
 use super::close::Ratified;
-use super::setting::id;
+use super::setting::{id, record as write_record};
 use super::stage::Keys;
 use super::{CeremonyError, Setting};
 
@@ -80,7 +80,7 @@ pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) ->
         Target::File(_) => RevealedTo::File,
         Target::Command(_) => RevealedTo::Command,
     };
-    record(setting, &generation.manifest, grant, to, &keys)?;
+    make_record(setting, &generation.manifest, grant, to, &keys)?;
     fault::point("reveal:before");
     let sealed = setting.copies.open_file(&layout::item(&generation.directory, &item.name), item.digest)?;
     let record = ItemRecord { vault: plan.vault, name: item.name.clone(), kind: item.kind.clone() };
@@ -103,7 +103,7 @@ fn first_k(mut shares: Vec<sharing::CheckedShare>, k: u8) -> Vec<sharing::Checke
     shares
 }
 
-fn record(
+fn make_record(
     setting: &mut Setting<'_>,
     manifest: &crate::transcript::Manifest,
     grant: &Grant,
@@ -124,7 +124,7 @@ fn record(
     let bytes = record.encode();
     let signature = keys.succession.sign(&bytes).to_der();
     let digest = Digest::of(&bytes);
-    super::setting::record(setting.copies, &digest, &bytes, &signature)
+    write_record(setting.copies, &digest, &bytes, &signature)
 }
 
 fn deliver(
