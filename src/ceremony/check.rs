@@ -6,11 +6,11 @@ use crate::room::Room;
 use crate::token::anchor::Anchor;
 use crate::token::custody;
 use crate::transcript::{CheckBody, GenerationState, Record, RecordBody, RosterEntry, Signer};
-use crate::vault::{Copies, layout};
+use crate::vault::Copies;
 
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::script::{Script, Step, Walk};
-use super::setting::record;
+use super::setting::write_record;
 use super::{CeremonyError, Setting, rotate};
 
 /// Checks cards until people stop, or every custodian was here.
@@ -85,7 +85,7 @@ impl Desk for Proving<'_> {
         let bytes = record.encode();
         let signature = visit.sign(&bytes)?.to_der();
         let digest = Digest::of(&bytes);
-        record(self.copies, &digest, &bytes, &signature)?;
+        write_record(self.copies, &digest, &bytes, &signature)?;
         room.say(&format!("{}'s card works. It can be taken out.", visit.entry.name));
         Ok(())
     }

@@ -26,7 +26,7 @@ use super::admission::{Hindrance, may_join};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
 use super::attested::{described, in_words};
 use super::plan::{exception, lost, read_aloud};
-use super::setting::{id, record, write, write_signed};
+use super::setting::{id, write, write_record, write_signed};
 use super::{CeremonyError, Setting};
 
 /// No share envelope is larger, in bytes.
@@ -232,7 +232,7 @@ impl Approving<'_> {
             let bytes = record.encode();
             let signature = visit.sign(&bytes)?;
             let digest = Digest::of(&bytes);
-            record(self.copies, &digest, &bytes, &signature.to_der())?;
+            write_record(self.copies, &digest, &bytes, &signature.to_der())?;
         }
         self.abandonment_recorded = true;
         Ok(())

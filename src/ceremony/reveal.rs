@@ -20,7 +20,7 @@ use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RevealedBody, Reve
 use crate::vault::layout;
 
 use super::close::Ratified;
-use super::setting::{id, record as write_record};
+use super::setting::{id, write_record};
 use super::stage::Keys;
 use super::{CeremonyError, Setting};
 
