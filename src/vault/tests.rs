@@ -62,7 +62,20 @@ fn no_copy_a_missing_copy_and_the_same_copy_twice() {
     assert!(matches!(same, Err(VaultError::Same { .. })));
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    assert!(matches!(Copies::open(&[empty]), Err(VaultError::Snapshot(_))));
+    assert!(matches!(Copies::open(std::slice::from_ref(&empty)), Err(VaultError::NoCopy { .. })));
+    // A mount point without its medium is no copy, and nothing is written there.
+    let copies = Copies::open(&[empty.clone(), paths[0].clone()]).unwrap();
+    assert!(copies.unavailable()[0].why.contains("holds no copy"));
+    copies.write_new(Path::new("inbox/x.age"), b"x").unwrap().require(1).unwrap();
+    copies.merge().unwrap();
+    assert!(fs::read_dir(&empty).unwrap().next().is_none());
+    fs::remove_file(paths[0].join("vault.json")).unwrap();
+    put(&paths[0], "copy.json", b"{}");
+    let copies = Copies::open(&paths).unwrap();
+    let written = copies.write_new(Path::new("inbox/y.age"), b"y").unwrap();
+    assert!(matches!(written.failures[0].error, VaultError::Unmarked { .. }) && written.on == paths[1..]);
+    let (_, written) = copies.write_stream(Path::new("inbox/z.age"), |_| Ok::<_, VaultError>(())).unwrap();
+    assert_eq!(written.on, paths[1..]);
 }
 
 #[test]
