@@ -389,6 +389,28 @@ fn an_unratified_successor_does_not_let_anything_be_removed() {
 }
 
 #[test]
+fn an_unsettled_fork_keeps_its_branches_though_their_parent_is_extinct() {
+    let (mut world, first) = World::founded(2, 3);
+    let plans = [world.plan(Some(&first), 2), world.plan(Some(&first), 3)];
+    let [a, b] = plans.map(|plan| world.make(Some(&first), plan, &[1, 2, 3]));
+    world.close_all(&[&first, &a], &[1]);
+    world.close_all(&[&first, &b], &[3]);
+    let (_dir, paths) = on_disk(&world);
+    let copies = Copies::open(&paths).unwrap();
+    let snapshot = copies.snapshot().unwrap();
+    let judgement = judge(&snapshot);
+    assert!(judgement.generation(&first.digest).unwrap().extinct && judgement.current().is_err());
+    for made in [&a, &b] {
+        let fate = judgement.knows_ceremony(&made.manifest.plan.digest());
+        assert_eq!(fate, Some(crate::transcript::Fate::Committed));
+    }
+    assert!(cleanup(&copies, &snapshot, &judgement).unwrap().removed.is_empty());
+    fs::remove_file(paths[1].join(a.path("shares/01-alice.age"))).unwrap();
+    copies.merge().unwrap();
+    assert!(paths[1].join(a.path("shares/01-alice.age")).exists());
+}
+
+#[test]
 fn one_process_at_a_time() {
     let (world, _) = World::founded(2, 3);
     let (_dir, paths) = on_disk(&world);
