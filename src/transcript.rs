@@ -1,7 +1,7 @@
 //! The signed documents of a vault, and what they prove (`docs/format.md`, sections 2 to 4). Pure: no I/O.
 //!
 //! [`document`] and its neighbours give the documents as types; [`signed`] makes the evidence that a key signed one;
-//! [`judge`] gives the verdict over everything that stands on one or more copies of a vault.
+//! [`mod@judge`] gives the verdict over everything that stands on one or more copies of a vault.
 //!
 //! Not promised here: anything about secrets. Whether an envelope opens is known only to its token.
 
