@@ -97,10 +97,7 @@ impl Desk for Approving<'_> {
             return Ok(Admittance::Turned(reason));
         }
         let turned = match may_join(anchor, entry.name.as_str(), self.plan, &self.id, self.judgement) {
-            Ok(_) => {
-                self.read_aloud(entry, room);
-                return Ok(Admittance::Welcome);
-            }
+            Ok(_) => return Ok(Admittance::Welcome(self.read_aloud(entry))),
             Err(hindrance) => hindrance,
         };
         self.stand_back(entry, turned, room).map(Admittance::Turned)
@@ -127,11 +124,10 @@ impl Desk for Approving<'_> {
 }
 
 impl Approving<'_> {
-    fn read_aloud(&self, entry: &RosterEntry, room: &mut dyn Room) {
-        room.say(&format!("{}, this is what you approve with your PIN:", entry.name));
-        for line in read_aloud(self.plan) {
-            room.say(&format!("   {line}"));
-        }
+    fn read_aloud(&self, entry: &RosterEntry) -> Vec<String> {
+        let first = format!("{}, this is what you approve with your PIN:", entry.name);
+        let plan = read_aloud(self.plan).into_iter().map(|line| format!("   {line}"));
+        std::iter::once(first).chain(plan).collect()
     }
 
     /// Requester and approver are different people, unless the policy or an exception says otherwise.
