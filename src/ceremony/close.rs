@@ -21,7 +21,7 @@ use crate::vault::{Copies, layout};
 use super::admission::{Welcome, may_close};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::commit::Committed;
-use super::open::{describe, open_share};
+use super::open::{describe, open_share, refused};
 use super::setting::write_signed;
 use super::{CeremonyError, Setting};
 
@@ -145,7 +145,8 @@ impl Desk for ClosingDesk<'_> {
         if self.policy.touch != Touch::Never {
             room.say("If the card blinks, touch it now.");
         }
-        let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor)?;
+        let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor);
+        let share = share.map_err(|error| refused(self.copies, plan, plan.generation, visit, error))?;
         let index = visit.entry.index;
         if !self.generation.closings.contains_key(&index) {
             self.prove_and_close(visit, anchor)?;

@@ -117,7 +117,8 @@ impl Desk for Approving<'_> {
         if self.policy.touch != Touch::Never {
             room.say("If the card blinks, touch it now.");
         }
-        let share = open_share(self.copies, parent, &self.plan.vault, visit, &anchor)?;
+        let share = open_share(self.copies, parent, &self.plan.vault, visit, &anchor);
+        let share = share.map_err(|error| refused(self.copies, self.plan, parent.generation, visit, error))?;
         room.say(&format!("{name} has approved, and the share is right. The card can be taken out."));
         Ok(Some(share))
     }
@@ -362,6 +363,28 @@ pub(super) fn open_share(
     let bad = |reason: String| ServeError::Excluded(reason);
     let share = sealed.open(shared, &record).map_err(|error| bad(crate::error::sentence(&error)))?;
     sharing::check(&commitments, index, share).map_err(|error| bad(crate::error::sentence(&error)))
+}
+
+/// A share that is not right is on record, signed by the token that holds it. The record is no condition of anything: a
+/// token that cannot sign it is excluded all the same.
+pub(super) fn refused(
+    copies: &Copies,
+    plan: &Plan,
+    generation: u64,
+    visit: &mut Visit<'_, '_>,
+    error: ServeError,
+) -> ServeError {
+    let ServeError::Excluded(reason) = &error else { return error };
+    let reason: String = reason.chars().filter(|c| !c.is_control()).take(400).collect();
+    let body = RecordBody::Refused(RefusedBody { ceremony: id(plan), reason });
+    let by = Signer::Custodian(visit.entry.index);
+    if let Ok(record) = Record::new(plan.vault, generation, Time::now(), by, body) {
+        let bytes = record.encode();
+        if let Ok(signature) = visit.sign(&bytes) {
+            let _ = write_record(copies, &Digest::of(&bytes), &bytes, &signature.to_der());
+        }
+    }
+    error
 }
 
 fn touch(policy: &Policy) -> TouchPolicy {
