@@ -18,7 +18,7 @@ use crate::token::piv::TouchPolicy;
 use crate::token::slot::Slot;
 use crate::transcript::{
     Approval, Attestation, CeremonyKind, Class, ExceptionKind, GenerationState, Judgement, Plan, Record, RecordBody,
-    RosterEntry, ShareKey, Signed, Signer, Verdict,
+    RefusedBody, RosterEntry, ShareKey, Signed, Signer, Verdict,
 };
 use crate::vault::{Copies, layout};
 
