@@ -16,6 +16,7 @@
 mod card;
 pub mod crew;
 mod pcscd;
+pub mod scene;
 mod terminal;
 
 pub use card::{Pull, VirtualCard};
