@@ -11,7 +11,7 @@ use claviger::token::piv::Piv;
 use claviger::transcript::GenerationState;
 use harness::crew::{self, Crew, NAMES, Place};
 use harness::scene::{self, RECOVER, SECRET, Scene};
-use harness::{Pcscd, VirtualCard};
+use harness::table::Table;
 
 /// A generation of an old copy, with the envelopes as they stand there.
 struct Old {
@@ -77,27 +77,28 @@ impl Old {
     }
 }
 
-/// Every command on the old copy, everybody there.
-fn is_refused(scene: &Scene, old: &str, attended: usize) {
+/// Every ceremony on the old copy, everybody there.
+fn is_refused(scene: &Scene, old: &str, attended: &[usize]) {
     let everybody: Vec<usize> = (0..scene.n).collect();
     let files = crew::tree(&scene.place.path(old));
     for command in [RECOVER.as_slice(), &["rotate"]] {
         // Exception: the copy stands alone.
         let crew = Crew::of(&everybody).choosing(&["go"]);
         let seen = scene.hold_with(command, &[old], crew);
-        let needed = format!("{} custodians are needed", scene.k);
+        let needed = format!("claviger: error: {} custodians are needed and", scene.k);
         seen.expect(3, &[&needed, "has closed generation 3, which this copy does not have: this copy is old, bring a newer one"]);
         seen.expect(3, &["claviger: hint: nothing is lost and nothing was revealed; bring"]).reveals_nothing();
-        let turned = scene::flat(&seen.screen).matches("card cannot take part: it has closed generation 3").count();
-        assert_eq!(turned, attended, "{}", seen.screen);
+        for &index in attended {
+            let turned = format!("{}'s card cannot take part: it has closed generation 3", NAMES[index]);
+            seen.expect(3, &[&turned]);
+        }
     }
     let seen = scene.hold(&["resume"], &[old], &everybody);
-    seen.expect(2, &["no ceremony is waiting to be finished", "claviger: hint:"]).reveals_nothing();
+    seen.expect(2, &["claviger: error: no ceremony is waiting to be finished", "claviger: hint:"]).reveals_nothing();
     assert_eq!(seen.pins_typed, 0);
-    let mut checked = Crew::of(&everybody);
-    checked.pins.retain(|name, _| NAMES.iter().position(|n| n == name).unwrap() < attended);
-    let seen = scene.hold_with(&["check"], &[old], checked);
-    seen.expect(3, &["this copy is old"]).reveals_nothing();
+    // Only those whose cards know better are there: they are turned away before they type anything.
+    let seen = scene.hold(&["check"], &[old], &[]);
+    seen.expect(3, &["this copy is old", "claviger: hint:"]).reveals_nothing();
     assert_eq!(seen.pins_typed, 0);
     // What was there is there, byte for byte.
     let after = crew::tree(&scene.place.path(old));
@@ -105,7 +106,7 @@ fn is_refused(scene: &Scene, old: &str, attended: usize) {
     scene.no_try_was_lost();
 }
 
-fn an_old_copy_stays_closed(k: usize, n: usize) {
+fn an_old_copy_stays_closed(k: usize, n: usize, attending: &[usize]) {
     let scene = Scene::new(k, n);
     crew::copy_tree(&scene.place.path("vault"), &scene.place.path("old"));
     let before = Old::of(&scene.place, "old");
@@ -114,28 +115,60 @@ fn an_old_copy_stays_closed(k: usize, n: usize) {
     };
     // The trial can succeed: before the recover the same keys open every share.
     assert_eq!(all(&before).len(), n);
-    let attending: Vec<usize> = (0..k).collect();
-    scene.recovers(&["vault", "copy"], &attending);
+    scene.recovers(&["vault", "copy"], attending);
 
     let opened = all(&before);
-    let indices: BTreeSet<u8> = opened.iter().map(CheckedShare::index).collect();
-    assert_eq!(indices, (k as u8 + 1..=n as u8).collect(), "only absentees hold a share of the old generation");
+    let indices: Vec<usize> = opened.iter().map(|share| usize::from(share.index()) - 1).collect();
+    assert!(indices.iter().all(|index| !attending.contains(index)), "{indices:?} opened");
+    assert_eq!(indices.len(), n - k, "absentees hold their shares of the old generation");
     before.stays_closed(opened);
     let current = Old::of(&scene.place, "vault");
     assert_eq!((current.generation.generation, all(&current).len()), (3, n));
 
-    is_refused(&scene, "old", k);
+    is_refused(&scene, "old", attending);
+    // The absentees, of whom some took part on the old copy, serve the newest one as if nothing had been.
+    scene.recovers(&["vault", "copy"], &(0..k).collect::<Vec<_>>());
     scene.recovers(&["vault", "copy"], &(n - k..n).collect::<Vec<_>>());
-    // Both: the newer one counts, and the old one catches up.
-    scene.recovers(&["old", "copy"], &attending);
+    // An old copy beside a new one: the new one counts, and the old one catches up.
+    scene.recovers(&["old", "copy"], attending);
 }
 
 #[test]
-fn two_of_three() {
-    an_old_copy_stays_closed(2, 3);
+fn two_of_three_with_the_absentee_first() {
+    an_old_copy_stays_closed(2, 3, &[1, 2]);
 }
 
 #[test]
-fn three_of_five() {
-    an_old_copy_stays_closed(3, 5);
+fn three_of_five_with_the_absentees_in_between() {
+    an_old_copy_stays_closed(3, 5, &[0, 2, 4]);
+}
+
+#[test]
+fn two_of_three_cards() {
+    let table = Table::new(2, 3);
+    crew::copy_tree(&table.place.path("vault"), &table.place.path("old"));
+    let old = Old::of(&table.place, "old");
+    let all = || -> Vec<CheckedShare> {
+        (0..3).flat_map(|index| table.with_likeness(index, |piv| old.open_with(piv, index))).collect()
+    };
+    assert_eq!(all().len(), 3);
+    let seen = table.hold(&RECOVER, &["vault", "copy"], Crew::of(&[0, 1]));
+    assert_eq!(seen.expect(0, &[]).shown, [SECRET]);
+    let opened = all();
+    assert_eq!(opened.iter().map(CheckedShare::index).collect::<Vec<_>>(), [3]);
+    old.stays_closed(opened);
+
+    // Two of the three cards are turned away; the third is not even asked for its PIN.
+    let mut terminal = table.start(&RECOVER, &["old"]);
+    terminal.answer(harness::crew::CHOOSE, "go");
+    terminal.answer(harness::crew::CONFIRM, "yes");
+    for name in ["alice", "bob"] {
+        assert!(terminal.expect("card cannot take part: it has closed generation 3").ends_with(&format!("{name}'s ")));
+    }
+    terminal.expect("claviger: error: 2 custodians are needed and 0 took part; not able to: alice (it has closed");
+    terminal.expect_exit(3);
+    assert!(!terminal.screen().contains(SECRET) && !terminal.screen().contains("your PIN"));
+    table.no_try_was_lost();
+    let seen = table.hold(&RECOVER, &["vault", "copy"], Crew::of(&[1, 2]));
+    assert_eq!(seen.expect(0, &[]).shown, [SECRET]);
 }
