@@ -155,12 +155,15 @@ impl<'r> Round<'r> {
                     if done || standing_in != self.standing_in.contains(presence) {
                         continue;
                     }
+                    if self.is_hopeless() {
+                        return Err(self.not_enough());
+                    }
                     if let Some(outcome) = self.offer(presence, source, room, desk)? {
                         return Ok(outcome);
                     }
                 }
             }
-            if self.left() < self.needed - self.served.len() {
+            if self.is_hopeless() {
                 return Err(self.not_enough());
             }
             self.wait(&present, source, room)?;
@@ -173,6 +176,11 @@ impl<'r> Round<'r> {
         let left =
             |entry: &&RosterEntry| !self.served.contains(&entry.index) && !excluded.contains(entry.name.as_str());
         self.roster.iter().filter(left).count()
+    }
+
+    /// Too few can still come: nobody spends a PIN and a share key on that.
+    fn is_hopeless(&self) -> bool {
+        self.served.len() + self.left() < self.needed
     }
 
     fn not_enough(&self) -> CeremonyError {

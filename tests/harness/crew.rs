@@ -27,11 +27,16 @@ pub struct Crew {
     pub pins_typed: usize,
 }
 
-const PIN: &str = ", or Enter alone if you do not want to go on:";
-const CONFIRM: &str = "yes or no [no]:";
-const CHOOSE: &str = "Type one of these words [";
-const INSERT: &str = "Insert the next card";
-const SHOWN: &str = "Press any key when you are done.";
+/// What the program says then.
+pub const PIN: &str = ", or Enter alone if you do not want to go on:";
+/// What the program says then.
+pub const CONFIRM: &str = "yes or no [no]:";
+/// What the program says then.
+pub const CHOOSE: &str = "Type one of these words [";
+/// What the program says then.
+pub const INSERT: &str = "Insert the next card";
+/// What the program says then.
+pub const SHOWN: &str = "Press any key when you are done.";
 const NEW_CODE: &str = ", your new P";
 const ONCE_MORE: &str = " once more:";
 
