@@ -9,7 +9,10 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::encoding::Name;
-use crate::token::channel::{ChannelError, Source};
+use crate::token::channel::Source;
+use crate::token::pcsc::PcscSource;
+use crate::token::soft::SoftSource;
+use crate::token::trace;
 
 pub mod check;
 pub mod drill;
@@ -72,6 +75,19 @@ pub enum Command {
     Verify(verify::Verify),
 }
 
+/// Answers `claviger --version` with the digest of the program, which takes a moment to compute and so is not in every help.
+pub fn answers_version() -> bool {
+    let mut arguments = std::env::args_os().skip(1);
+    let asked =
+        arguments.next().is_some_and(|first| first == "--version" || first == "-V") && arguments.next().is_none();
+    if asked {
+        let digest =
+            crate::process::own_digest().map_or_else(|_| "not readable".to_owned(), |digest| digest.to_string());
+        crate::report::line(&format!("claviger {} (SHA-256 of this program: {digest})", env!("CARGO_PKG_VERSION")));
+    }
+    asked
+}
+
 impl Arguments {
     /// Runs the command.
     ///
@@ -121,12 +137,13 @@ impl Tokens {
     /// Opens the source.
     ///
     /// # Errors
-    /// [`ChannelError`] if pcscd does not answer or the directory cannot be read.
-    pub fn source(&self) -> Result<Box<dyn Source>, ChannelError> {
-        Ok(match self {
-            Self::Pcsc => Box::new(crate::token::pcsc::PcscSource::new()?),
-            Self::Soft(dir) => Box::new(crate::token::soft::SoftSource::open(dir)?),
-        })
+    /// [`Failure::Channel`] if pcscd does not answer or the directory cannot be read.
+    pub fn source(&self) -> Result<Box<dyn Source>, Failure> {
+        let source: Box<dyn Source> = match self {
+            Self::Pcsc => Box::new(PcscSource::new()?),
+            Self::Soft(dir) => Box::new(SoftSource::open(dir)?),
+        };
+        trace::source(source).map_err(Failure::io("opening the file that CLAVIGER_APDU_LOG names"))
     }
 }
 

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::encoding::Name;
 use crate::error::{Advice, Exit};
 use crate::policy::PasswordRule;
+pub use crate::transcript::Which;
 
 mod opaque;
 mod password;
@@ -23,15 +24,6 @@ pub enum Kind {
     Opaque,
     /// A password: the installed one, the next one, and those before.
     Password,
-}
-
-/// Which credential of an item is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// The one that the target is believed to take.
-    Installed,
-    /// The one that was made at the last use.
-    Next,
 }
 
 /// A payload to be sealed, and what the manifest says of it.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use claviger::cli::Arguments;
+use claviger::cli::{Arguments, answers_version};
 use claviger::error::Advice;
 
 /// Every heap block is zeroed when it is freed, also those that libraries free.
@@ -11,6 +11,9 @@ use claviger::error::Advice;
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
+    if answers_version() {
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::parse();
     claviger::process::harden_once();
     match arguments.run() {

@@ -226,3 +226,28 @@ impl Advice for TokenError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(error: TokenError) -> String {
+        error.hint().unwrap()
+    }
+
+    #[test]
+    fn a_wrong_pin_says_how_many_tries_are_left() {
+        assert_eq!(hint(TokenError::WrongPin { tries_left: 2 }), "2 tries are left; type it again slowly");
+        assert!(hint(TokenError::WrongPin { tries_left: 1 }).starts_with("one try is left"));
+        assert!(hint(TokenError::PinBlocked).contains("unblock-pin"));
+    }
+
+    #[test]
+    fn what_the_card_said_is_in_the_message() {
+        let error = TokenError::Refused { command: "GENERATE", status: 0x6982.into() };
+        assert_eq!(error.to_string(), "the card refused GENERATE: PIN, touch or management key missing, 6982");
+        let removed = TokenError::from(ChannelError::Removed { reader: "r".to_owned() });
+        assert_eq!(removed.to_string(), "the card in r was removed");
+        assert_eq!(removed.exit(), Exit::Person);
+    }
+}

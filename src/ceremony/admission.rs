@@ -4,7 +4,7 @@
 //! be settled (abandoned, committed in this line, or its parent extinct), or if k approvals declare it lost.
 
 use crate::encoding::{Digest, Time};
-use crate::token::anchor::Anchor;
+use crate::token::anchor::{Anchor, CeremonyMark};
 use crate::transcript::{ExceptionKind, Fate, Judgement, Plan};
 
 /// The token may take part.
@@ -59,7 +59,11 @@ pub enum Hindrance {
 /// # Errors
 /// The [`Hindrance`].
 pub fn may_join(
-    anchor: Option<&Anchor>, custodian: &str, plan: &Plan, id: &Digest, judgement: &Judgement,
+    anchor: Option<&Anchor>,
+    custodian: &str,
+    plan: &Plan,
+    id: &Digest,
+    judgement: &Judgement,
 ) -> Result<Welcome, Hindrance> {
     let Some(anchor) = anchor else {
         let excused = plan.parent.is_none() || excepted(plan, ExceptionKind::AnchorMissing, custodian);
@@ -70,7 +74,7 @@ pub fn may_join(
         if ceremony.id == *id {
             return Ok(Welcome::InThisCeremony);
         }
-        if !may_leave(&ceremony.id, plan, judgement) {
+        if !may_leave(ceremony, plan, judgement) {
             let (ceremony, number, started) = (ceremony.id, ceremony.number, ceremony.started);
             return Err(Hindrance::Elsewhere { ceremony, number, started });
         }
@@ -86,7 +90,11 @@ pub fn may_join(
 /// # Errors
 /// The [`Hindrance`].
 pub fn may_close(
-    anchor: Option<&Anchor>, plan: &Plan, id: &Digest, manifest: &Digest, judgement: &Judgement,
+    anchor: Option<&Anchor>,
+    plan: &Plan,
+    id: &Digest,
+    manifest: &Digest,
+    judgement: &Judgement,
 ) -> Result<Welcome, Hindrance> {
     let anchor = anchor.ok_or(Hindrance::NoAnchor)?;
     if anchor.closed == plan.generation {
@@ -96,7 +104,7 @@ pub fn may_close(
     check_line(anchor, plan.generation - 1, judgement)?;
     match &anchor.ceremony {
         Some(ceremony) if ceremony.id == *id => Ok(Welcome::InThisCeremony),
-        Some(ceremony) if !is_settled(&ceremony.id, judgement) => {
+        Some(ceremony) if !is_settled(ceremony, judgement) => {
             let (ceremony, number, started) = (ceremony.id, ceremony.number, ceremony.started);
             Err(Hindrance::Elsewhere { ceremony, number, started })
         }
@@ -122,16 +130,22 @@ fn is_in_line(judgement: &Judgement, number: u64, manifest: &Digest) -> bool {
     judgement.generation(manifest).is_some_and(|generation| generation.in_line && generation.generation == number)
 }
 
-fn may_leave(ceremony: &Digest, plan: &Plan, judgement: &Judgement) -> bool {
+fn may_leave(ceremony: &CeremonyMark, plan: &Plan, judgement: &Judgement) -> bool {
     is_settled(ceremony, judgement)
-        || plan.abandons.iter().any(|abandoned| abandoned.ceremony == *ceremony)
-        || excepted(plan, ExceptionKind::CeremonyLost, &ceremony.to_string())
+        || plan.abandons.iter().any(|abandoned| abandoned.ceremony == ceremony.id)
+        || excepted(plan, ExceptionKind::CeremonyLost, &ceremony.id.to_string())
 }
 
-fn is_settled(ceremony: &Digest, judgement: &Judgement) -> bool {
-    match judgement.knows_ceremony(ceremony) {
+/// A ceremony that these copies never saw is settled too if what it consumes is extinct: someone began it on an old copy,
+/// and nobody can finish it.
+fn is_settled(ceremony: &CeremonyMark, judgement: &Judgement) -> bool {
+    match judgement.knows_ceremony(&ceremony.id) {
         Some(Fate::Committed | Fate::Abandoned | Fate::DeadSibling) => true,
-        Some(Fate::Unfinished) | None => false,
+        Some(Fate::Unfinished) => false,
+        None => {
+            let consumed = ceremony.consumes.and_then(|parent| judgement.generation(&parent));
+            consumed.is_some_and(|parent| parent.committed && parent.extinct)
+        }
     }
 }
 

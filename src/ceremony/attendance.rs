@@ -30,7 +30,10 @@ pub trait Desk {
     /// # Errors
     /// [`CeremonyError`] ends the round.
     fn admit(
-        &mut self, entry: &RosterEntry, anchor: Option<&Anchor>, room: &mut dyn Room,
+        &mut self,
+        entry: &RosterEntry,
+        anchor: Option<&Anchor>,
+        room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError>;
 
     /// With the PIN accepted, in one transaction.
@@ -38,16 +41,16 @@ pub trait Desk {
     /// # Errors
     /// [`ServeError::Token`]: the custodian may try again; [`ServeError::Excluded`]: this token cannot take part;
     /// [`ServeError::Ceremony`] ends the round.
-    fn serve(
-        &mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room,
-    ) -> Result<Self::Outcome, ServeError>;
+    fn serve(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<Self::Outcome, ServeError>;
 }
 
 /// The answer before the PIN.
 #[derive(Debug)]
 pub enum Admittance {
-    /// Ask the PIN.
-    Welcome,
+    /// Ask the PIN, after saying what it is for.
+    Welcome(Vec<String>),
+    /// The same, but only if nobody who is wanted more is here.
+    StandsIn(Vec<String>),
     /// Not this token, for this reason.
     Turned(String),
 }
@@ -86,6 +89,8 @@ pub struct Round<'r> {
     excluded: Vec<(String, String)>,
     passed: HashSet<Presence>,
     deferred: HashSet<Presence>,
+    /// Who was not in round 1, and is asked when nobody else is here.
+    standing_in: HashSet<Presence>,
     needed: usize,
 }
 
@@ -93,7 +98,16 @@ impl<'r> Round<'r> {
     /// A round in which `needed` of `roster` must be served.
     pub fn new(vault: Digest, roster: &'r [RosterEntry], needed: usize) -> Self {
         let (served, excluded) = (BTreeSet::new(), Vec::new());
-        Self { vault, roster, served, excluded, passed: HashSet::new(), deferred: HashSet::new(), needed }
+        Self {
+            vault,
+            roster,
+            served,
+            excluded,
+            passed: HashSet::new(),
+            deferred: HashSet::new(),
+            standing_in: HashSet::new(),
+            needed,
+        }
     }
 
     /// Further custodians are needed.
@@ -106,7 +120,10 @@ impl<'r> Round<'r> {
     /// # Errors
     /// [`CeremonyError::NotEnough`] when too few are left or people stop.
     pub fn run<D: Desk>(
-        &mut self, source: &mut dyn Source, room: &mut dyn Room, desk: &mut D,
+        &mut self,
+        source: &mut dyn Source,
+        room: &mut dyn Room,
+        desk: &mut D,
     ) -> Result<Vec<(u8, D::Outcome)>, CeremonyError> {
         let mut outcomes = Vec::new();
         while self.served.len() < self.needed {
@@ -120,24 +137,33 @@ impl<'r> Round<'r> {
     /// # Errors
     /// As [`Round::run`].
     pub fn next<D: Desk>(
-        &mut self, source: &mut dyn Source, room: &mut dyn Room, desk: &mut D,
+        &mut self,
+        source: &mut dyn Source,
+        room: &mut dyn Room,
+        desk: &mut D,
     ) -> Result<(u8, D::Outcome), CeremonyError> {
         self.announce(room);
         loop {
             let present = source.present()?;
             self.forget_absent(&present);
-            for presence in &present {
-                if interrupt::requested() {
-                    return Err(CeremonyError::Interrupted);
-                }
-                if self.passed.contains(presence) || self.deferred.contains(presence) {
-                    continue;
-                }
-                if let Some(outcome) = self.offer(presence, source, room, desk)? {
-                    return Ok(outcome);
+            for standing_in in [false, true] {
+                for presence in &present {
+                    if interrupt::requested() {
+                        return Err(CeremonyError::Interrupted);
+                    }
+                    let done = self.passed.contains(presence) || self.deferred.contains(presence);
+                    if done || standing_in != self.standing_in.contains(presence) {
+                        continue;
+                    }
+                    if self.is_hopeless() {
+                        return Err(self.not_enough());
+                    }
+                    if let Some(outcome) = self.offer(presence, source, room, desk)? {
+                        return Ok(outcome);
+                    }
                 }
             }
-            if self.left() == 0 {
+            if self.is_hopeless() {
                 return Err(self.not_enough());
             }
             self.wait(&present, source, room)?;
@@ -147,8 +173,14 @@ impl<'r> Round<'r> {
     /// How many of the roster could still come.
     fn left(&self) -> usize {
         let excluded: BTreeSet<&str> = self.excluded.iter().map(|(name, _)| name.as_str()).collect();
-        let left = |entry: &&RosterEntry| !self.served.contains(&entry.index) && !excluded.contains(entry.name.as_str());
+        let left =
+            |entry: &&RosterEntry| !self.served.contains(&entry.index) && !excluded.contains(entry.name.as_str());
         self.roster.iter().filter(left).count()
+    }
+
+    /// Too few can still come: nobody spends a PIN and a share key on that.
+    fn is_hopeless(&self) -> bool {
+        self.served.len() + self.left() < self.needed
     }
 
     fn not_enough(&self) -> CeremonyError {
@@ -174,11 +206,16 @@ impl<'r> Round<'r> {
     fn forget_absent(&mut self, present: &[Presence]) {
         self.passed.retain(|presence| present.contains(presence));
         self.deferred.retain(|presence| present.contains(presence));
+        self.standing_in.retain(|presence| present.contains(presence));
     }
 
     /// Looks at one card; serves its custodian if it is one who is wanted and wants to.
     fn offer<D: Desk>(
-        &mut self, presence: &Presence, source: &mut dyn Source, room: &mut dyn Room, desk: &mut D,
+        &mut self,
+        presence: &Presence,
+        source: &mut dyn Source,
+        room: &mut dyn Room,
+        desk: &mut D,
     ) -> Result<Option<(u8, D::Outcome)>, CeremonyError> {
         let reader = &presence.reader;
         let looked = match look(source, presence, &self.vault) {
@@ -193,7 +230,9 @@ impl<'r> Round<'r> {
         let roster = self.roster;
         let entry = looked.signing_key.and_then(|key| roster.iter().find(|entry| entry.signing_key == key));
         let Some(entry) = entry else {
-            room.warn(&format!("The card in {reader} belongs to no custodian of this vault. Nothing was done with it."));
+            room.warn(&format!(
+                "The card in {reader} belongs to no custodian of this vault. Nothing was done with it."
+            ));
             self.passed.insert(presence.clone());
             return Ok(None);
         };
@@ -202,9 +241,16 @@ impl<'r> Round<'r> {
             self.passed.insert(presence.clone());
             return Ok(None);
         }
-        room.say(&format!("\n{}'s card is in {reader}.", entry.name));
         match desk.admit(entry, looked.anchor.as_ref(), room)? {
-            Admittance::Welcome => self.invite(presence, entry, source, room, desk),
+            Admittance::StandsIn(_) if !self.standing_in.contains(presence) => {
+                self.standing_in.insert(presence.clone());
+                Ok(None)
+            }
+            Admittance::Welcome(lines) | Admittance::StandsIn(lines) => {
+                room.say(&format!("\n{}'s card is in {reader}.", entry.name));
+                lines.iter().for_each(|line| room.say(line));
+                self.invite(presence, entry, source, room, desk)
+            }
             Admittance::Turned(reason) => {
                 self.exclude(presence, entry, &reason, room);
                 Ok(None)
@@ -220,7 +266,11 @@ impl<'r> Round<'r> {
     }
 
     fn invite<D: Desk>(
-        &mut self, presence: &Presence, entry: &RosterEntry, source: &mut dyn Source, room: &mut dyn Room,
+        &mut self,
+        presence: &Presence,
+        entry: &RosterEntry,
+        source: &mut dyn Source,
+        room: &mut dyn Room,
         desk: &mut D,
     ) -> Result<Option<(u8, D::Outcome)>, CeremonyError> {
         let vault = self.vault;
@@ -253,7 +303,10 @@ impl<'r> Round<'r> {
 
     /// Nobody who is present goes on: waits for another card, or asks those present again.
     fn wait(
-        &mut self, present: &[Presence], source: &mut dyn Source, room: &mut dyn Room,
+        &mut self,
+        present: &[Presence],
+        source: &mut dyn Source,
+        room: &mut dyn Room,
     ) -> Result<(), CeremonyError> {
         if self.deferred.is_empty() {
             if source.software() {
@@ -302,7 +355,11 @@ fn read(piv: &mut Piv<'_>, vault: &Digest) -> Result<Looked, TokenError> {
 
 /// Asks the PIN, as often as the person wants and the card allows, and serves. `None`: the person passed.
 fn serve_with_pin<D: Desk>(
-    vault: &Digest, presence: &Presence, entry: &RosterEntry, source: &mut dyn Source, room: &mut dyn Room,
+    vault: &Digest,
+    presence: &Presence,
+    entry: &RosterEntry,
+    source: &mut dyn Source,
+    room: &mut dyn Room,
     desk: &mut D,
 ) -> Result<Option<D::Outcome>, ServeError> {
     loop {
@@ -329,7 +386,10 @@ fn serve_with_pin<D: Desk>(
 
 /// Tries left are shown; the last one needs an explicit yes.
 pub(super) fn ask_pin(
-    presence: &Presence, name: &Name, source: &mut dyn Source, room: &mut dyn Room,
+    presence: &Presence,
+    name: &Name,
+    source: &mut dyn Source,
+    room: &mut dyn Room,
 ) -> Result<Option<Pin>, ServeError> {
     let tries = {
         let mut link = source.connect(presence).map_err(TokenError::from)?;

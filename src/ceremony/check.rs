@@ -6,11 +6,11 @@ use crate::room::Room;
 use crate::token::anchor::Anchor;
 use crate::token::custody;
 use crate::transcript::{CheckBody, GenerationState, Record, RecordBody, RosterEntry, Signer};
-use crate::vault::{Copies, layout};
+use crate::vault::Copies;
 
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::script::{Script, Step, Walk};
-use super::setting::write_signed;
+use super::setting::write_record;
 use super::{CeremonyError, Setting, rotate};
 
 /// Checks cards until people stop, or every custodian was here.
@@ -47,15 +47,18 @@ impl Desk for Proving<'_> {
     type Outcome = ();
 
     fn admit(
-        &mut self, entry: &RosterEntry, anchor: Option<&Anchor>, room: &mut dyn Room,
+        &mut self,
+        entry: &RosterEntry,
+        anchor: Option<&Anchor>,
+        _room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         if let Some(anchor) = anchor.filter(|anchor| anchor.closed > self.current.generation) {
             return Ok(Admittance::Turned(super::open::describe(&super::admission::Hindrance::Ahead {
                 closed: anchor.closed,
             })));
         }
-        room.say(&format!("{}, with your PIN your card proves its share key and signs that it did.", entry.name));
-        Ok(Admittance::Welcome)
+        let what = format!("{}, with your PIN your card proves its share key and signs that it did.", entry.name);
+        Ok(Admittance::Welcome(vec![what]))
     }
 
     fn serve(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<(), ServeError> {
@@ -78,12 +81,11 @@ impl Desk for Proving<'_> {
         let body = RecordBody::Check(CheckBody { share_key: key.public });
         let by = Signer::Custodian(index);
         let plan = &manifest.plan;
-        let record = Record::new(plan.vault, plan.generation, Time::now(), by, body)
-            .map_err(CeremonyError::from)?;
+        let record = Record::new(plan.vault, plan.generation, Time::now(), by, body).map_err(CeremonyError::from)?;
         let bytes = record.encode();
         let signature = visit.sign(&bytes)?.to_der();
         let digest = Digest::of(&bytes);
-        write_signed(self.copies, self.policy, plan, |half| layout::record(&digest, half), &bytes, &signature)?;
+        write_record(self.copies, &digest, &bytes, &signature)?;
         room.say(&format!("{}'s card works. It can be taken out.", visit.entry.name));
         Ok(())
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::encoding::{Digest, Document, PublicKey, Time};
+use crate::encoding::{Document, PublicKey, Time};
 use crate::policy::{Policy, Touch};
 use crate::room::Room;
 use crate::sharing::CheckedShare;
@@ -18,10 +18,10 @@ use crate::token::slot::Slot;
 use crate::transcript::{CeremonyKind, Closing, GenerationState, Judgement, Plan, RosterEntry};
 use crate::vault::{Copies, layout};
 
-use super::admission::may_close;
+use super::admission::{Welcome, may_close};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::commit::Committed;
-use super::open::{describe, open_share};
+use super::open::{describe, open_share, refused};
 use super::setting::write_signed;
 use super::{CeremonyError, Setting};
 
@@ -83,9 +83,7 @@ struct Missing {
 }
 
 /// Who must close besides, so that the generation before is extinct. An absentee who stood in keeps its old key.
-fn still_needed(
-    setting: &Setting<'_>, generation: &GenerationState, plan: &Plan,
-) -> Result<Missing, CeremonyError> {
+fn still_needed(setting: &Setting<'_>, generation: &GenerationState, plan: &Plan) -> Result<Missing, CeremonyError> {
     let parent = plan.parent.and_then(|parent| setting.judgement.generation(&parent));
     let Some(parent) = parent else {
         return Err(CeremonyError::StageCheck { reason: "not all founders' closings hold".to_owned() });
@@ -116,17 +114,22 @@ impl Desk for ClosingDesk<'_> {
     type Outcome = CheckedShare;
 
     fn admit(
-        &mut self, entry: &RosterEntry, anchor: Option<&Anchor>, room: &mut dyn Room,
+        &mut self,
+        entry: &RosterEntry,
+        anchor: Option<&Anchor>,
+        _room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         let Committed { plan, id, manifest } = self.committed;
+        let what = format!(
+            "{}, with your PIN your card opens its share of generation {}; then its older share keys of this vault are destroyed.",
+            entry.name, plan.generation
+        );
         match may_close(anchor, plan, id, manifest, self.judgement) {
-            Ok(_) => {
-                room.say(&format!(
-                    "{}, with your PIN your card opens its share of generation {}; then its older share keys of this vault are destroyed.",
-                    entry.name, plan.generation
-                ));
-                Ok(Admittance::Welcome)
+            Ok(Welcome::Joins) => {
+                let stands_in = "You were not in round 1: you prove the share that was made for you, and keep your key. Somebody who was there may have to come besides.";
+                Ok(Admittance::StandsIn(vec![what, stands_in.to_owned()]))
             }
+            Ok(Welcome::InThisCeremony | Welcome::HasClosed) => Ok(Admittance::Welcome(vec![what])),
             Err(hindrance) => Ok(Admittance::Turned(describe(&hindrance))),
         }
     }
@@ -135,12 +138,15 @@ impl Desk for ClosingDesk<'_> {
         let Committed { plan, id, manifest } = self.committed;
         let anchor = match may_close(visit.anchor.as_ref(), plan, id, manifest, self.judgement) {
             Ok(_) => visit.anchor.clone().unwrap_or_else(|| Anchor::new(plan.vault)),
-            Err(hindrance) => return Err(ServeError::Excluded(format!("its anchor changed: {}", describe(&hindrance)))),
+            Err(hindrance) => {
+                return Err(ServeError::Excluded(format!("its anchor changed: {}", describe(&hindrance))));
+            }
         };
         if self.policy.touch != Touch::Never {
             room.say("If the card blinks, touch it now.");
         }
-        let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor)?;
+        let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor);
+        let share = share.map_err(|error| refused(self.copies, plan, plan.generation, visit, error))?;
         let index = visit.entry.index;
         if !self.generation.closings.contains_key(&index) {
             self.prove_and_close(visit, anchor)?;
@@ -170,7 +176,10 @@ impl ClosingDesk<'_> {
 
     /// Destroys every older share key, writes *closed* into the anchor, and says which keys are gone.
     fn destroy(
-        &self, visit: &mut Visit<'_, '_>, anchor: Anchor, kept: &PublicKey,
+        &self,
+        visit: &mut Visit<'_, '_>,
+        anchor: Anchor,
+        kept: &PublicKey,
     ) -> Result<Vec<PublicKey>, ServeError> {
         let Committed { plan, manifest, .. } = self.committed;
         let slot = anchor.slot_of(kept).ok_or(TokenError::NotInAnchor { public: *kept })?;

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::encoding::{Name, Time};
 use crate::interrupt;
-use crate::room::Room;
+use crate::room::{Room, RoomError};
 use crate::secret::Pin;
 use crate::token::TokenError;
 use crate::token::attestation::{self, Roots};
@@ -13,8 +13,8 @@ use crate::token::channel::{Presence, Source};
 use crate::token::custody::Session;
 use crate::token::firmware::{self, Severity};
 use crate::token::piv::Piv;
-use crate::token::slot::Slot;
 use crate::token::prepare;
+use crate::token::slot::Slot;
 use crate::transcript::{Class, Enrolment};
 
 use super::CeremonyError;
@@ -29,7 +29,10 @@ const FACTORY_PUK: &[u8] = b"12345678";
 /// # Errors
 /// [`CeremonyError`]; what was done to the token so far is kept, and enrolling again goes on from there.
 pub fn enrol(
-    source: &mut dyn Source, room: &mut dyn Room, name: &Name, group: Option<Name>,
+    source: &mut dyn Source,
+    room: &mut dyn Room,
+    name: &Name,
+    group: Option<Name>,
 ) -> Result<Enrolment, CeremonyError> {
     let presence = the_token(source, room, name)?;
     room.say(&format!("The card in {} becomes {name}'s token.", presence.reader));
@@ -38,7 +41,7 @@ pub fn enrol(
     }
     loop {
         let pin = ask_pin(&presence, name, source, room).map_err(unserved)?;
-        let Some(pin) = pin else { return Err(CeremonyError::Declined) };
+        let Some(pin) = pin else { return Err(RoomError::Stopped.into()) };
         let mut link = source.connect(&presence)?;
         let mut piv = Piv::select(link.begin()?)?;
         match piv.verify_pin(&pin) {
@@ -58,7 +61,9 @@ pub fn enrol(
             let new = choose(room, name, "PIN", FACTORY_PIN)?;
             let mut link = source.connect(&presence)?;
             Piv::select(link.begin()?)?.change_pin(&pin, &new)?;
-            room.say("The PIN is changed. If the PUK is the factory's too, change it with `ykman piv access change-puk`.");
+            room.say(
+                "The PIN is changed. If the PUK is the factory's too, change it with `ykman piv access change-puk`.",
+            );
             continue;
         }
         return enrol_with_pin(&mut piv, &pin, room, name, group, software);
@@ -74,7 +79,12 @@ fn unserved(error: ServeError) -> CeremonyError {
 }
 
 fn enrol_with_pin(
-    piv: &mut Piv<'_>, pin: &Pin, room: &mut dyn Room, name: &Name, group: Option<Name>, software: bool,
+    piv: &mut Piv<'_>,
+    pin: &Pin,
+    room: &mut dyn Room,
+    name: &Name,
+    group: Option<Name>,
+    software: bool,
 ) -> Result<Enrolment, CeremonyError> {
     let prepared = prepare::prepare(piv, pin)?;
     if prepared.adopted {
@@ -129,7 +139,10 @@ fn the_token(source: &mut dyn Source, room: &mut dyn Room, name: &Name) -> Resul
 
 /// A factory-new card gets a PIN and a PUK of the custodian's before anything else.
 fn replace_factory_codes(
-    source: &mut dyn Source, room: &mut dyn Room, presence: &Presence, name: &Name,
+    source: &mut dyn Source,
+    room: &mut dyn Room,
+    presence: &Presence,
+    name: &Name,
 ) -> Result<(), CeremonyError> {
     let (pin_is_default, puk_is_default) = {
         let mut link = source.connect(presence)?;
@@ -144,7 +157,9 @@ fn replace_factory_codes(
         room.say("The PIN is changed.");
     }
     if puk_is_default {
-        room.say("It also has the factory PUK, which unblocks a blocked PIN. Choose another, and keep it in a safe place.");
+        room.say(
+            "It also has the factory PUK, which unblocks a blocked PIN. Choose another, and keep it in a safe place.",
+        );
         let new = choose(room, name, "PUK", FACTORY_PUK)?;
         let mut link = source.connect(presence)?;
         Piv::select(link.begin()?)?.change_puk(&factory(FACTORY_PUK)?, &new)?;
@@ -165,7 +180,7 @@ fn is_factory(code: &Pin, factory: &[u8]) -> bool {
 fn choose(room: &mut dyn Room, name: &Name, what: &str, factory: &[u8]) -> Result<Pin, CeremonyError> {
     loop {
         let first = room.ask_pin(name.as_str(), &format!("{name}, your new {what}:"))?;
-        let Some(first) = first else { return Err(CeremonyError::Declined) };
+        let Some(first) = first else { return Err(RoomError::Stopped.into()) };
         let second = room.ask_pin(name.as_str(), &format!("The new {what} once more:"))?;
         let same = second.is_some_and(|second| bool::from(first.padded().ct_eq(second.padded().as_slice())));
         if !same {

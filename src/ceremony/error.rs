@@ -156,7 +156,9 @@ pub enum CeremonyError {
         reason: String,
     },
     /// The policy's threshold does not go with the number of founders.
-    #[error("the policy asks for {k} of {n} custodians; a threshold must be more than half, and not more than all, of at most 255")]
+    #[error(
+        "the policy asks for {k} of {n} custodians; a threshold is at least 2, more than half, and not more than all, of at most 255"
+    )]
     Threshold {
         /// k.
         k: u8,
@@ -188,6 +190,14 @@ pub enum CeremonyError {
         /// What happened.
         reason: String,
     },
+    /// What stopped a ceremony after its commit.
+    #[error("{source}")]
+    AfterCommit {
+        /// The generation that is committed.
+        generation: u64,
+        /// What happened.
+        source: Box<CeremonyError>,
+    },
     /// Begin again, with a higher number or a further exception. Handled by the compositions, never shown.
     #[error("the ceremony must begin again above number {above}")]
     Again {
@@ -203,6 +213,14 @@ fn listed(excluded: &[String]) -> String {
 }
 
 impl CeremonyError {
+    /// The same error after the commit of `generation`: `resume` is the way on.
+    pub(super) fn after_commit(generation: u64) -> impl FnOnce(Self) -> Self {
+        move |error| match error {
+            Self::AfterCommit { .. } | Self::GrantOver { .. } => error,
+            error => Self::AfterCommit { generation, source: Box::new(error) },
+        }
+    }
+
     /// An error of a file or pipe, with what was tried.
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
@@ -226,26 +244,40 @@ impl Advice for CeremonyError {
             Self::Encoding(_) | Self::Script(_) | Self::StageCheck { .. } => {
                 "nothing was committed and nothing is lost; run the command again, and keep this message for the people who maintain claviger"
             }
-            Self::Io { .. } => "nothing is lost; mend the cause and run the command again",
+            Self::Io { .. } => "nothing is lost; mend the cause",
             Self::Randomness(_) => "run the command on another machine",
-            Self::Interrupted => "nothing is lost: `claviger status VAULT` says where the vault stands and what to run next",
+            Self::Interrupted => "nothing is lost; `claviger status VAULT` says where the vault stands",
             Self::Declined => "run the command again when you are ready",
-            Self::NotEnough { .. } => "nothing is lost and nothing was revealed; bring the other custodians and run the command again, or `claviger status VAULT` to see what to run",
-            Self::Elsewhere { .. } => "bring the medium that that ceremony was written to, and give its directory as a further VAULT; nothing was changed on this token",
+            Self::NotEnough { .. } => "nothing is lost and nothing was revealed; bring the other custodians",
+            Self::Elsewhere { .. } => {
+                "bring the medium that that ceremony was written to, and give its directory as a further VAULT; nothing was changed on this token"
+            }
             Self::CopiesMissing { .. } => "bring the other copies and give their directories as further VAULTs",
-            Self::TooFewCopies { .. } => "bring more media and give each as a further VAULT; a copy of the whole directory onto another medium counts too",
+            Self::TooFewCopies { .. } => {
+                "bring more media and give each as a further VAULT; a copy of the whole directory onto another medium counts too"
+            }
             Self::Unfinished { .. } => "run `claviger resume VAULT`: any k custodians can finish it",
             Self::NothingToResume => "`claviger status VAULT` says where the vault stands",
-            Self::NoItem { .. } => "`claviger status VAULT` lists the items; a sealed proposal becomes one by `claviger rotate VAULT`",
+            Self::NoItem { .. } => {
+                "`claviger status VAULT` lists the items; a sealed proposal becomes one by `claviger rotate VAULT`"
+            }
             Self::GrantOver { .. } => "nothing was revealed; run `claviger recover` with a new grant",
             Self::WrongTokens { practice: true } => "use --tokens soft:DIR with the drill's directory of tokens",
             Self::WrongTokens { practice: false } => "leave --tokens away, and use the custodians' cards",
-            Self::Enrolments { .. } => "ask the custodian in question for a new file: claviger enrol --name NAME -o FILE",
+            Self::Enrolments { .. } => {
+                "ask the custodian in question for a new file: claviger enrol --name NAME -o FILE"
+            }
             Self::Threshold { .. } => "change `threshold` in the policy",
             Self::Root(_) => "the policy must hold the root as PEM, from -----BEGIN CERTIFICATE----- on",
             Self::PolicyChanged => "put the policy.toml back that belongs to this vault; any other copy has it",
-            Self::NotExtinct { .. } => "run `claviger resume VAULT` with one of them; nothing is revealed before",
-            Self::Command { .. } => "`claviger resume VAULT` reveals it again until the grant ends: on the screen, with --out FILE, or with --to COMMAND",
+            Self::NotExtinct { .. } => "bring one of them; nothing is revealed before",
+            Self::Command { .. } => "mend the command, or use the screen or --out FILE",
+            Self::AfterCommit { generation, source } => {
+                let what = source.hint().map(|hint| format!("{hint}; then ")).unwrap_or_default();
+                return Some(format!(
+                    "{what}run `claviger resume VAULT`: generation {generation} is committed and nothing is lost, and any k custodians can finish it"
+                ));
+            }
             Self::Again { .. } => return None,
         };
         Some(hint.to_owned())
@@ -253,6 +285,7 @@ impl Advice for CeremonyError {
 
     fn culprits(&self) -> Vec<String> {
         match self {
+            Self::AfterCommit { source, .. } => source.culprits(),
             Self::Elsewhere { custodian, .. } => vec![custodian.clone()],
             Self::NotEnough { excluded, .. } => excluded.clone(),
             Self::NotExtinct { holders, .. } => holders.clone(),
@@ -284,9 +317,11 @@ impl Advice for CeremonyError {
             | Self::Root(_)
             | Self::NothingToResume => Exit::Usage,
             Self::Interrupted | Self::Declined | Self::NotEnough { .. } => Exit::Person,
-            Self::Unfinished { .. } | Self::NotExtinct { .. } | Self::Command { .. } | Self::Again { .. } => {
-                Exit::Resumable
-            }
+            Self::AfterCommit { .. }
+            | Self::Unfinished { .. }
+            | Self::NotExtinct { .. }
+            | Self::Command { .. }
+            | Self::Again { .. } => Exit::Resumable,
             Self::Elsewhere { .. }
             | Self::CopiesMissing { .. }
             | Self::TooFewCopies { .. }

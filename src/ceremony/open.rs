@@ -18,15 +18,15 @@ use crate::token::piv::TouchPolicy;
 use crate::token::slot::Slot;
 use crate::transcript::{
     Approval, Attestation, CeremonyKind, Class, ExceptionKind, GenerationState, Judgement, Plan, Record, RecordBody,
-    RosterEntry, ShareKey, Signed, Signer, Verdict,
+    RefusedBody, RosterEntry, ShareKey, Signed, Signer, Verdict,
 };
 use crate::vault::{Copies, layout};
 
 use super::admission::{Hindrance, may_join};
-use super::attested::{described, in_words};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
+use super::attested::{described, in_words};
 use super::plan::{exception, lost, read_aloud};
-use super::setting::{id, write, write_signed};
+use super::setting::{id, write, write_record, write_signed};
 use super::{CeremonyError, Setting};
 
 /// No share envelope is larger, in bytes.
@@ -88,16 +88,16 @@ impl Desk for Approving<'_> {
     type Outcome = Option<CheckedShare>;
 
     fn admit(
-        &mut self, entry: &RosterEntry, anchor: Option<&Anchor>, room: &mut dyn Room,
+        &mut self,
+        entry: &RosterEntry,
+        anchor: Option<&Anchor>,
+        room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         if let Some(reason) = self.has_a_conflict(entry, room)? {
             return Ok(Admittance::Turned(reason));
         }
         let turned = match may_join(anchor, entry.name.as_str(), self.plan, &self.id, self.judgement) {
-            Ok(_) => {
-                self.read_aloud(entry, room);
-                return Ok(Admittance::Welcome);
-            }
+            Ok(_) => return Ok(Admittance::Welcome(self.read_aloud(entry))),
             Err(hindrance) => hindrance,
         };
         self.stand_back(entry, turned, room).map(Admittance::Turned)
@@ -117,40 +117,52 @@ impl Desk for Approving<'_> {
         if self.policy.touch != Touch::Never {
             room.say("If the card blinks, touch it now.");
         }
-        let share = open_share(self.copies, parent, &self.plan.vault, visit, &anchor)?;
+        let share = open_share(self.copies, parent, &self.plan.vault, visit, &anchor);
+        let share = share.map_err(|error| refused(self.copies, self.plan, parent.generation, visit, error))?;
         room.say(&format!("{name} has approved, and the share is right. The card can be taken out."));
         Ok(Some(share))
     }
 }
 
 impl Approving<'_> {
-    fn read_aloud(&self, entry: &RosterEntry, room: &mut dyn Room) {
-        room.say(&format!("{}, this is what you approve with your PIN:", entry.name));
-        for line in read_aloud(self.plan) {
-            room.say(&format!("   {line}"));
-        }
+    fn read_aloud(&self, entry: &RosterEntry) -> Vec<String> {
+        let first = format!("{}, this is what you approve with your PIN:", entry.name);
+        let plan = read_aloud(self.plan).into_iter().map(|line| format!("   {line}"));
+        std::iter::once(first).chain(plan).collect()
     }
 
     /// Requester and approver are different people, unless the policy or an exception says otherwise.
     fn has_a_conflict(&self, entry: &RosterEntry, room: &mut dyn Room) -> Result<Option<String>, CeremonyError> {
         let requester = self.plan.grant.as_ref().map(|grant| grant.requester.as_str());
         let excepted = self.plan.exceptions.iter().any(|e| e.kind == ExceptionKind::Roles);
-        if !self.policy.separate_roles || excepted || requester != Some(entry.name.as_str()) {
+        if !self.policy.separate_roles
+            || excepted
+            || !requester.is_some_and(|requester| requester.trim().eq_ignore_ascii_case(entry.name.as_str()))
+        {
             return Ok(None);
         }
         let without = Way { word: "without", meaning: "go on with other custodians" };
-        let except = Way { word: "except", meaning: "let the requester approve; an exception that k custodians approve" };
+        let except =
+            Way { word: "except", meaning: "let the requester approve; an exception that k custodians approve" };
         let question = format!("{} asked for this credential, and so may not approve it. What now?", entry.name);
         if room.choose(&question, &[without, except])? == 0 {
             return Ok(Some("the requester does not approve".to_owned()));
         }
         let happened = format!("{} is both", entry.name);
-        Err(self.again(exception(ExceptionKind::Roles, "requester and approver differ".to_owned(), happened, entry.name.to_string())))
+        Err(self.again(exception(
+            ExceptionKind::Roles,
+            "requester and approver differ".to_owned(),
+            happened,
+            entry.name.to_string(),
+        )))
     }
 
     /// What happens when the rules do not let the token in. The reason, if the ceremony goes on without it.
     fn stand_back(
-        &self, entry: &RosterEntry, hindrance: Hindrance, room: &mut dyn Room,
+        &self,
+        entry: &RosterEntry,
+        hindrance: Hindrance,
+        room: &mut dyn Room,
     ) -> Result<String, CeremonyError> {
         let name = &entry.name;
         match hindrance {
@@ -165,10 +177,15 @@ impl Approving<'_> {
                 let error = CeremonyError::Elsewhere { custodian, ceremony, number, started: started.to_string() };
                 room.warn(&format!("{error}."));
                 let what = format!("ceremony {} (number {number}, begun {started})", ceremony.short());
-                let question = format!("Nothing was changed on {name}'s token. The copy that {what} was written to can be brought, or not. What now?");
+                let question = format!(
+                    "Nothing was changed on {name}'s token. The copy that {what} was written to can be brought, or not. What now?"
+                );
                 let stop = Way { word: "stop", meaning: "stop here, and come back with that copy as a further VAULT" };
                 let without = Way { word: "without", meaning: "go on without this token" };
-                let gone = Way { word: "lost", meaning: "no copy of that ceremony can be had, ever; an exception that k custodians approve" };
+                let gone = Way {
+                    word: "lost",
+                    meaning: "no copy of that ceremony can be had, ever; an exception that k custodians approve",
+                };
                 match room.choose(&question, &[stop, without, gone])? {
                     0 => Err(error),
                     1 => Ok(format!("it is in {what}")),
@@ -181,7 +198,8 @@ impl Approving<'_> {
             Hindrance::NoAnchor => {
                 room.warn(&format!("{name}'s token carries no readable note of this vault (its anchor)."));
                 let without = Way { word: "without", meaning: "go on without this token" };
-                let except = Way { word: "except", meaning: "let it take part; an exception that k custodians approve" };
+                let except =
+                    Way { word: "except", meaning: "let it take part; an exception that k custodians approve" };
                 if room.choose("What now?", &[without, except])? == 0 {
                     return Ok(describe(&Hindrance::NoAnchor));
                 }
@@ -206,13 +224,12 @@ impl Approving<'_> {
             let generation = self.plan.generation.saturating_sub(1);
             let by = Signer::Custodian(visit.entry.index);
             let body = RecordBody::Abandoned(abandoned.clone());
-            let record = Record::new(self.plan.vault, generation, Time::now(), by, body)
-                .map_err(CeremonyError::from)?;
+            let record =
+                Record::new(self.plan.vault, generation, Time::now(), by, body).map_err(CeremonyError::from)?;
             let bytes = record.encode();
             let signature = visit.sign(&bytes)?;
             let digest = Digest::of(&bytes);
-            let path = |half| layout::record(&digest, half);
-            write_signed(self.copies, self.policy, self.plan, path, &bytes, &signature.to_der())?;
+            write_record(self.copies, &digest, &bytes, &signature.to_der())?;
         }
         self.abandonment_recorded = true;
         Ok(())
@@ -256,7 +273,11 @@ impl Approving<'_> {
     }
 
     fn attest(
-        &self, visit: &mut Visit<'_, '_>, slot: Slot, public: &crate::encoding::PublicKey, room: &mut dyn Room,
+        &self,
+        visit: &mut Visit<'_, '_>,
+        slot: Slot,
+        public: &crate::encoding::PublicKey,
+        room: &mut dyn Room,
     ) -> Result<Attestation, ServeError> {
         let attestation = described(attestation::attestation_of(visit.piv, slot, public, self.roots)?);
         let name = &visit.entry.name;
@@ -274,7 +295,8 @@ impl Approving<'_> {
         let without = Way { word: "without", meaning: "go on without this token" };
         let except = Way { word: "except", meaning: "let it take part; an exception that k custodians approve" };
         let verdict = in_words(attestation.verdict);
-        let question = format!("The policy wants tokens whose maker attests the key; {name}'s says: {verdict}. What now?");
+        let question =
+            format!("The policy wants tokens whose maker attests the key; {name}'s says: {verdict}. What now?");
         if room.choose(&question, &[without, except]).map_err(CeremonyError::from)? == 0 {
             return Err(ServeError::Excluded(format!("its key is not attested as the policy asks ({verdict})")));
         }
@@ -287,7 +309,8 @@ impl Approving<'_> {
         let approval = Approval::new(self.plan.clone(), index, share_key, Time::now()).map_err(CeremonyError::from)?;
         let bytes = approval.encode();
         let signature = visit.sign(&bytes)?.to_der();
-        let signed = Signed::verify(&bytes, &signature, &visit.entry.signing_key).map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
+        let signed = Signed::verify(&bytes, &signature, &visit.entry.signing_key)
+            .map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
         let path = |half| layout::approval(self.directory, visit.entry, half);
         write_signed(self.copies, self.policy, self.plan, path, &bytes, &signature)?;
         self.approvals.insert(index, signed);
@@ -306,7 +329,11 @@ impl Visit<'_, '_> {
 ///
 /// Digest, stanza and curve point of the envelope are checked before the token is asked for anything.
 pub(super) fn open_share(
-    copies: &Copies, generation: &GenerationState, vault: &Digest, visit: &mut Visit<'_, '_>, anchor: &Anchor,
+    copies: &Copies,
+    generation: &GenerationState,
+    vault: &Digest,
+    visit: &mut Visit<'_, '_>,
+    anchor: &Anchor,
 ) -> Result<CheckedShare, ServeError> {
     let manifest = &generation.manifest;
     let index = visit.entry.index;
@@ -338,6 +365,28 @@ pub(super) fn open_share(
     sharing::check(&commitments, index, share).map_err(|error| bad(crate::error::sentence(&error)))
 }
 
+/// A share that is not right is on record, signed by the token that holds it. The record is no condition of anything: a
+/// token that cannot sign it is excluded all the same.
+pub(super) fn refused(
+    copies: &Copies,
+    plan: &Plan,
+    generation: u64,
+    visit: &mut Visit<'_, '_>,
+    error: ServeError,
+) -> ServeError {
+    let ServeError::Excluded(reason) = &error else { return error };
+    let reason: String = reason.chars().filter(|c| !c.is_control()).take(400).collect();
+    let body = RecordBody::Refused(RefusedBody { ceremony: id(plan), reason });
+    let by = Signer::Custodian(visit.entry.index);
+    if let Ok(record) = Record::new(plan.vault, generation, Time::now(), by, body) {
+        let bytes = record.encode();
+        if let Ok(signature) = visit.sign(&bytes) {
+            let _ = write_record(copies, &Digest::of(&bytes), &bytes, &signature.to_der());
+        }
+    }
+    error
+}
+
 fn touch(policy: &Policy) -> TouchPolicy {
     match policy.touch {
         Touch::Always => TouchPolicy::Always,
@@ -351,9 +400,13 @@ pub(super) fn describe(hindrance: &Hindrance) -> String {
     match hindrance {
         Hindrance::NoAnchor => "it carries no readable anchor of this vault".to_owned(),
         Hindrance::Ahead { closed } => {
-            format!("it has closed generation {closed}, which this copy does not have: this copy is old, bring a newer one")
+            format!(
+                "it has closed generation {closed}, which this copy does not have: this copy is old, bring a newer one"
+            )
         }
-        Hindrance::OtherLine { closed } => format!("it has closed another generation {closed} than the one in this copy"),
+        Hindrance::OtherLine { closed } => {
+            format!("it has closed another generation {closed} than the one in this copy")
+        }
         Hindrance::Elsewhere { ceremony, number, started } => {
             format!("it is in ceremony {} (number {number}, begun {started})", ceremony.short())
         }

@@ -30,7 +30,10 @@ pub(super) struct Sofar {
 /// # Errors
 /// [`CeremonyError::CopiesMissing`] when people do not want to go on without copies that an earlier ceremony was begun on.
 pub(super) fn following(
-    setting: &mut Setting<'_>, parent: &GenerationState, purpose: &Purpose, sofar: &mut Sofar,
+    setting: &mut Setting<'_>,
+    parent: &GenerationState,
+    purpose: &Purpose,
+    sofar: &mut Sofar,
 ) -> Result<Plan, CeremonyError> {
     let abandons = abandoned(setting, sofar)?;
     let copies = copies(setting, sofar)?;
@@ -99,7 +102,9 @@ fn writable_ids(setting: &Setting<'_>) -> Vec<Nonce16> {
 /// The ids of the copies here on which this ceremony was begun.
 fn copies_with(judgement: &Judgement, ceremony: &Digest) -> Vec<Nonce16> {
     let here = judgement.copies.iter().enumerate();
-    here.filter(|(place, _)| judgement.directory_of(*place, ceremony).is_some()).filter_map(|(_, copy)| copy.id).collect()
+    here.filter(|(place, _)| judgement.directory_of(*place, ceremony).is_some())
+        .filter_map(|(_, copy)| copy.id)
+        .collect()
 }
 
 /// An exception that the people in the room decided on; it holds only because the approvals name it.
@@ -173,6 +178,12 @@ pub fn read_aloud(plan: &Plan) -> Vec<String> {
         format!("Ceremony:    {}, number {}, begun {}", plan.kind, plan.number, plan.started),
         format!("Makes:       generation {}, {} of {} custodians", plan.generation, plan.k, plan.roster.len()),
     ];
+    if plan.parent.is_none() {
+        // The custodians' keys are read aloud once: whoever swapped an enrolment file is heard now.
+        lines.extend(plan.roster.iter().map(|entry| {
+            format!("Custodian:   {}, signing key {}", entry.name, Digest::of(&entry.signing_key.to_bytes()).words())
+        }));
+    }
     if let Some(grant) = &plan.grant {
         let which = match grant.credential {
             Which::Installed => "",
@@ -186,10 +197,17 @@ pub fn read_aloud(plan: &Plan) -> Vec<String> {
     for admission in &plan.admits {
         let how = if admission.replaces.is_some() { "replaces the item" } else { "a new item" };
         let digest = admission.digest.short();
-        lines.push(format!("Admits:      {} ({}), {how}, from inbox/{} ({digest})", admission.name, admission.kind, admission.file));
+        lines.push(format!(
+            "Admits:      {} ({}), {how}, from inbox/{} ({digest})",
+            admission.name, admission.kind, admission.file
+        ));
     }
     for abandoned in &plan.abandons {
-        lines.push(format!("Abandons:    ceremony {}, number {}, never committed", abandoned.ceremony.short(), abandoned.number));
+        lines.push(format!(
+            "Abandons:    ceremony {}, number {}, never committed",
+            abandoned.ceremony.short(),
+            abandoned.number
+        ));
     }
     for exception in &plan.exceptions {
         lines.push(format!("Exception:   expected {}; {}", exception.expected, exception.happened));

@@ -48,9 +48,11 @@ pub fn recover(setting: &mut Setting<'_>, request: &Request, target: &Target) ->
     };
     let purpose = Purpose { kind: CeremonyKind::Recover, grant: Some(grant), admits: Vec::new() };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Recover)?);
-    let ratified = rotate::two_rounds(setting, &mut walk, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
+    let ratified =
+        rotate::two_rounds(setting, &mut walk, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
     walk.enter(Step::Reveal, setting.room)?;
-    reveal(setting, ratified, target)?;
+    let generation = ratified.generation();
+    reveal(setting, ratified, target).map_err(CeremonyError::after_commit(generation))?;
     walk.enter(Step::End, setting.room)?;
     Ok(())
 }

@@ -27,10 +27,11 @@ pub fn resume(setting: &mut Setting<'_>, target: &Target) -> Result<(), Ceremony
         plan.generation,
         if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) },
     ));
-    require_copies(setting, &generation)?;
+    require_copies(setting, &generation).map_err(CeremonyError::after_commit(plan.generation))?;
     walk.enter(Step::Close, setting.room)?;
     let committed = Committed { id: generation.ceremony, manifest: generation.digest, plan: plan.clone() };
-    let ratified = close(setting, committed)?;
+    let after_commit = || CeremonyError::after_commit(plan.generation);
+    let ratified = close(setting, committed).map_err(after_commit())?;
     rotate::finish(setting, &ratified);
     if let Some(grant) = &plan.grant {
         if Time::now() > grant.until {
@@ -41,7 +42,7 @@ pub fn resume(setting: &mut Setting<'_>, target: &Target) -> Result<(), Ceremony
             return Ok(());
         }
         walk.enter(Step::Reveal, setting.room)?;
-        reveal(setting, ratified, target)?;
+        reveal(setting, ratified, target).map_err(after_commit())?;
     }
     walk.enter(Step::End, setting.room)?;
     Ok(())
@@ -50,9 +51,10 @@ pub fn resume(setting: &mut Setting<'_>, target: &Target) -> Result<(), Ceremony
 /// The ceremony to finish: committed and not ratified, or ratified with a grant that has not ended.
 fn waiting(setting: &Setting<'_>) -> Result<GenerationState, CeremonyError> {
     let judgement = &setting.judgement;
-    let founding = judgement.unfinished.iter().find(|unfinished| {
-        unfinished.stage == Stage::Committed && unfinished.plan.kind == CeremonyKind::Found
-    });
+    let founding = judgement
+        .unfinished
+        .iter()
+        .find(|unfinished| unfinished.stage == Stage::Committed && unfinished.plan.kind == CeremonyKind::Found);
     if let Some(state) = founding.and_then(|unfinished| judgement.generation_of(&unfinished.id)) {
         return Ok(state.clone());
     }

@@ -16,11 +16,11 @@ use crate::fault;
 use crate::sealing::item::{self, ItemRecord};
 use crate::secret::SecretBytes;
 use crate::sharing::{self, Commitments};
-use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RevealedBody, RevealedTo, Signer};
+use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RevealedBody, RevealedTo, Signer, Which};
 use crate::vault::layout;
 
 use super::close::Ratified;
-use super::setting::{credential, id, write_signed};
+use super::setting::{id, write_record};
 use super::stage::Keys;
 use super::{CeremonyError, Setting};
 
@@ -80,7 +80,7 @@ pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) ->
         Target::File(_) => RevealedTo::File,
         Target::Command(_) => RevealedTo::Command,
     };
-    record(setting, &generation.manifest, grant, to, &keys)?;
+    make_record(setting, &generation.manifest, grant, to, &keys)?;
     fault::point("reveal:before");
     let sealed = setting.copies.open_file(&layout::item(&generation.directory, &item.name), item.digest)?;
     let record = ItemRecord { vault: plan.vault, name: item.name.clone(), kind: item.kind.clone() };
@@ -103,8 +103,12 @@ fn first_k(mut shares: Vec<sharing::CheckedShare>, k: u8) -> Vec<sharing::Checke
     shares
 }
 
-fn record(
-    setting: &mut Setting<'_>, manifest: &crate::transcript::Manifest, grant: &Grant, to: RevealedTo, keys: &Keys,
+fn make_record(
+    setting: &mut Setting<'_>,
+    manifest: &crate::transcript::Manifest,
+    grant: &Grant,
+    to: RevealedTo,
+    keys: &Keys,
 ) -> Result<(), CeremonyError> {
     let plan = &manifest.plan;
     let body = RecordBody::Revealed(RevealedBody {
@@ -120,19 +124,23 @@ fn record(
     let bytes = record.encode();
     let signature = keys.succession.sign(&bytes).to_der();
     let digest = Digest::of(&bytes);
-    write_signed(setting.copies, &setting.policy, plan, |half| layout::record(&digest, half), &bytes, &signature)
+    write_record(setting.copies, &digest, &bytes, &signature)
 }
 
 fn deliver(
-    setting: &mut Setting<'_>, grant: &Grant, item: &ItemEntry, payload: &mut dyn Read, target: &Target,
+    setting: &mut Setting<'_>,
+    grant: &Grant,
+    item: &ItemEntry,
+    payload: &mut dyn Read,
+    target: &Target,
 ) -> Result<(), CeremonyError> {
     let kind = Kind::try_from(&item.kind)?;
     // The use made the granted credential the installed one.
-    let which = credential(crate::transcript::Which::Installed);
+    let which = Which::Installed;
     match target {
         Target::Screen => {
             let mut shown = Zeroizing::new(Vec::with_capacity(SCREEN_LIMIT as usize));
-            let mut limited = Limited { writer: &mut *shown, left: SCREEN_LIMIT };
+            let mut limited = Limited { writer: &mut shown, left: SCREEN_LIMIT };
             kind.reveal(payload, which, &mut limited)?;
             let title = format!("{} ({}), incident {}, until {}:", item.name, item.kind, grant.incident, grant.until);
             setting.room.show_secret(&title, &SecretBytes::new(shown))?;
@@ -148,16 +156,16 @@ fn deliver(
                 .map_err(CeremonyError::io(what.clone()))?;
             kind.reveal(payload, which, &mut file)?;
             file.sync_all().map_err(CeremonyError::io(what))?;
-            setting.room.say(&format!("The credential is in {} (mode 0600). Delete it when it was used.", path.display()));
+            setting
+                .room
+                .say(&format!("The credential is in {} (mode 0600). Delete it when it was used.", path.display()));
         }
         Target::Command(command) => pass_on(command, kind, which, payload)?,
     }
     Ok(())
 }
 
-fn pass_on(
-    command: &str, kind: Kind, which: crate::credential::Which, payload: &mut dyn Read,
-) -> Result<(), CeremonyError> {
+fn pass_on(command: &str, kind: Kind, which: Which, payload: &mut dyn Read) -> Result<(), CeremonyError> {
     let failed = |reason: String| CeremonyError::Command { command: command.to_owned(), reason };
     let mut child = Command::new("sh")
         .args(["-c", command])

@@ -1,6 +1,8 @@
 //! `rotate`: both rounds, no reveal; admits what is in the inbox. Also what `recover` and `rotate` share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::encoding::{Digest, Name};
 use crate::room::Room;
@@ -50,7 +52,8 @@ pub(super) fn settled(setting: &Setting<'_>) -> Result<GenerationState, Ceremony
 /// Everything from the look at the room to the ratified generation. `plan` is asked again when the ceremony must begin
 /// again.
 pub(super) fn two_rounds(
-    setting: &mut Setting<'_>, walk: &mut Walk,
+    setting: &mut Setting<'_>,
+    walk: &mut Walk,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Ratified, CeremonyError> {
     preflight(setting, walk)?;
@@ -61,14 +64,16 @@ pub(super) fn two_rounds(
     let committed = commit(setting, staged)?;
     setting.room.say(&format!("Generation {} is written to every copy and read back.", committed.plan.generation));
     walk.enter(Step::Close, setting.room)?;
-    let ratified = close(setting, committed)?;
+    let generation = committed.plan.generation;
+    let ratified = close(setting, committed).map_err(CeremonyError::after_commit(generation))?;
     finish(setting, &ratified);
     Ok(ratified)
 }
 
 /// Round 1, again with a further plan when a token's number or an exception asks for it.
 fn gather(
-    setting: &mut Setting<'_>, walk: &mut Walk,
+    setting: &mut Setting<'_>,
+    walk: &mut Walk,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Opened, CeremonyError> {
     let mut sofar = Sofar::default();
@@ -83,7 +88,9 @@ fn gather(
                 sofar.exceptions.extend(exception.map(|exception| *exception));
                 setting.rejudge()?;
                 walk.again();
-                setting.room.say("The ceremony begins again with a new plan. Those who approved the one before approve once more.");
+                setting.room.say(
+                    "The ceremony begins again with a new plan. Those who approved the one before approve once more.",
+                );
             }
             opened => return opened,
         }
@@ -95,6 +102,13 @@ pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<()
     walk.enter(Step::Preflight, setting.room)?;
     for medium in setting.copies.media() {
         setting.room.say(&describe(&medium));
+    }
+    if let Some((first, second)) = on_one_medium(&setting.copies.paths()) {
+        setting.room.warn(&format!(
+            "{} and {} are on the same medium: what destroys one destroys both.",
+            first.display(),
+            second.display()
+        ));
     }
     for copy in setting.copies.unavailable() {
         setting.room.warn(&format!("A copy cannot be used: {}: {}.", copy.path.display(), copy.why));
@@ -127,11 +141,23 @@ pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
     match cleaned {
         Ok(cleaned) => {
             for failure in cleaned.failures {
-                setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&failure.error)));
+                setting
+                    .room
+                    .warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&failure.error)));
             }
         }
         Err(error) => setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error))),
     }
+}
+
+/// Two copies on the same file system, if there are any.
+fn on_one_medium(paths: &[PathBuf]) -> Option<(&Path, &Path)> {
+    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    paths.iter().enumerate().find_map(|(place, first)| {
+        let here = device(first)?;
+        let second = paths[place + 1..].iter().find(|second| device(second) == Some(here))?;
+        Some((first.as_path(), second.as_path()))
+    })
 }
 
 fn describe(medium: &Medium) -> String {

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::credential::Which as Credential;
 use crate::encoding::{Digest, Document, Time};
 use crate::policy::Policy;
 use crate::room::Room;
 use crate::token::attestation::Roots;
 use crate::token::channel::Source;
-use crate::transcript::{CeremonyKind, ExceptionKind, Half, Judgement, Plan, Which, judge};
-use crate::vault::{Copies, VaultError};
+use crate::transcript::{CeremonyKind, ExceptionKind, Half, Judgement, Plan, judge};
+use crate::vault::{Copies, VaultError, layout};
 
 use super::CeremonyError;
 
@@ -59,7 +58,11 @@ pub(super) fn required(policy: &Policy, plan: &Plan) -> usize {
 
 /// Writes a new file to every copy; it must then stand on as many as the ceremony asks for.
 pub(super) fn write(
-    copies: &Copies, policy: &Policy, plan: &Plan, path: &Path, bytes: &[u8],
+    copies: &Copies,
+    policy: &Policy,
+    plan: &Plan,
+    path: &Path,
+    bytes: &[u8],
 ) -> Result<(), CeremonyError> {
     copies.write_new(path, bytes)?.require(required(policy, plan))?;
     Ok(())
@@ -67,10 +70,28 @@ pub(super) fn write(
 
 /// Writes a signed document and its signature; the signature first, so that a document never stands alone.
 pub(super) fn write_signed(
-    copies: &Copies, policy: &Policy, plan: &Plan, path: impl Fn(Half) -> PathBuf, bytes: &[u8], signature: &[u8],
+    copies: &Copies,
+    policy: &Policy,
+    plan: &Plan,
+    path: impl Fn(Half) -> PathBuf,
+    bytes: &[u8],
+    signature: &[u8],
 ) -> Result<(), CeremonyError> {
     write(copies, policy, plan, &path(Half::Signature), signature)?;
     write(copies, policy, plan, &path(Half::Body), bytes)
+}
+
+/// Writes a record and its signature: on every copy that takes it, and on one at least. A medium that fails now is no
+/// reason to keep k custodians from a credential; the record reaches it when the copies are merged.
+pub(super) fn write_record(
+    copies: &Copies,
+    digest: &Digest,
+    bytes: &[u8],
+    signature: &[u8],
+) -> Result<(), CeremonyError> {
+    copies.write_new(&layout::record(digest, Half::Signature), signature)?.require(1)?;
+    copies.write_new(&layout::record(digest, Half::Body), bytes)?.require(1)?;
+    Ok(())
 }
 
 /// The clock must not stand before what is on record.
@@ -85,14 +106,6 @@ pub(super) fn describe(plan: &Plan) -> String {
     match (plan.kind, &plan.grant) {
         (CeremonyKind::Recover, Some(grant)) => format!("recover {} for {}", grant.item, grant.requester),
         (kind, _) => kind.to_string(),
-    }
-}
-
-/// The credential that a grant names, in the words of the credential kinds.
-pub(super) fn credential(which: Which) -> Credential {
-    match which {
-        Which::Installed => Credential::Installed,
-        Which::Next => Credential::Next,
     }
 }
 

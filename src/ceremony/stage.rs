@@ -51,7 +51,8 @@ pub(super) fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged,
         None => None,
     };
 
-    let n = u8::try_from(plan.roster.len()).map_err(|_| CeremonyError::Threshold { k: plan.k, n: plan.roster.len() })?;
+    let n =
+        u8::try_from(plan.roster.len()).map_err(|_| CeremonyError::Threshold { k: plan.k, n: plan.roster.len() })?;
     let Split { root, shares, commitments } = sharing::split(&Threshold::new(plan.k, n)?)?;
     let new = Keys::derive(&root, &plan.vault, plan.generation)?;
     drop(root);
@@ -83,7 +84,10 @@ pub(super) fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged,
         envelopes,
         items: carried.items,
         refused: carried.refused,
-        approvals: approvals.iter().map(|(&index, approval)| IndexedDigest { index, digest: approval.digest() }).collect(),
+        approvals: approvals
+            .iter()
+            .map(|(&index, approval)| IndexedDigest { index, digest: approval.digest() })
+            .collect(),
         closings,
         records,
         plan,
@@ -154,7 +158,10 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Seals every custodian's share to the custodian's share key, and checks every share against the commitments.
     fn envelopes(
-        &self, keys: &[IndexedShareKey], shares: Vec<(u8, crate::secret::ShareValue)>, commitments: &Commitments,
+        &self,
+        keys: &[IndexedShareKey],
+        shares: Vec<(u8, crate::secret::ShareValue)>,
+        commitments: &Commitments,
     ) -> Result<Vec<IndexedDigest>, CeremonyError> {
         let n = u8::try_from(shares.len()).unwrap_or(u8::MAX);
         let mut envelopes = Vec::with_capacity(shares.len());
@@ -169,9 +176,10 @@ impl Writer<'_> {
             };
             let sealed = seal_share(&key.public, &record, &share)?;
             sharing::check(commitments, index, share)?;
-            let custodian = self.plan.custodian(index).ok_or_else(|| CeremonyError::StageCheck {
-                reason: format!("share {index} has no custodian"),
-            })?;
+            let custodian = self
+                .plan
+                .custodian(index)
+                .ok_or_else(|| CeremonyError::StageCheck { reason: format!("share {index} has no custodian") })?;
             let path = layout::share(self.directory, custodian);
             write(self.copies, self.policy, self.plan, &path, &sealed)?;
             envelopes.push(IndexedDigest { index, digest: Digest::of(&sealed) });
@@ -181,7 +189,10 @@ impl Writer<'_> {
 
     /// Seals every item of the parent anew, makes the next credential of the granted one, admits what the plan names.
     fn items(
-        &self, parent: Option<&GenerationState>, old: Option<&Keys>, new: &Keys,
+        &self,
+        parent: Option<&GenerationState>,
+        old: Option<&Keys>,
+        new: &Keys,
     ) -> Result<Carried, CeremonyError> {
         let inbox = match (parent, old) {
             (Some(parent), Some(old)) => self.inbox_identity(parent, old)?,
@@ -225,7 +236,10 @@ impl Writer<'_> {
 
     /// Seals what `payload` gives, streaming; it is asked again where a medium fails while it is written.
     fn seal<'p>(
-        &self, path: &Path, recipient: &str, record: &ItemRecord,
+        &self,
+        path: &Path,
+        recipient: &str,
+        record: &ItemRecord,
         mut payload: impl FnMut() -> Result<Box<dyn Read + 'p>, CeremonyError>,
     ) -> Result<Digest, CeremonyError> {
         let (digest, written) = self.copies.write_stream(path, |writer| -> Result<(), CeremonyError> {
@@ -236,7 +250,11 @@ impl Writer<'_> {
     }
 
     fn carry(
-        &self, parent: &GenerationState, old: &Keys, item: &ItemEntry, recipient: &str,
+        &self,
+        parent: &GenerationState,
+        old: &Keys,
+        item: &ItemEntry,
+        recipient: &str,
     ) -> Result<ItemEntry, CeremonyError> {
         let record = self.record(&item.name, &item.kind);
         let from = layout::item(&parent.directory, &item.name);
@@ -249,11 +267,10 @@ impl Writer<'_> {
         let digest = match granted {
             None => self.seal(&path, recipient, &record, || Ok(Box::new(open()?)))?,
             Some(grant) => {
-                let which = super::setting::credential(grant.credential);
                 let kind = Kind::try_from(&item.kind)?;
                 self.seal(&path, recipient, &record, || {
                     let rule = &self.policy.password;
-                    let next = kind.renew(Box::new(open()?), which, rule, self.plan.generation)?;
+                    let next = kind.renew(Box::new(open()?), grant.credential, rule, self.plan.generation)?;
                     public = object(next.public);
                     Ok(next.payload)
                 })?
@@ -264,7 +281,9 @@ impl Writer<'_> {
 
     /// Opens the proposals that the plan names; one that cannot become an item is refused, and stops nothing.
     fn admissions(
-        &self, inbox: &InboxIdentity, recipient: &str,
+        &self,
+        inbox: &InboxIdentity,
+        recipient: &str,
     ) -> Result<(BTreeMap<Name, ItemEntry>, Vec<Refused>), CeremonyError> {
         let (mut admitted, mut refused) = (BTreeMap::new(), Vec::new());
         let plan = self.plan;
@@ -285,7 +304,10 @@ impl Writer<'_> {
     }
 
     fn admit(
-        &self, admission: &crate::transcript::Admission, inbox: &InboxIdentity, recipient: &str,
+        &self,
+        admission: &crate::transcript::Admission,
+        inbox: &InboxIdentity,
+        recipient: &str,
     ) -> Result<ItemEntry, CeremonyError> {
         let from = layout::inbox(&admission.file);
         let open = || -> Result<_, CeremonyError> {
@@ -323,7 +345,10 @@ fn object(value: Value) -> Map<String, Value> {
 
 /// Opens every sealed file of the new generation to its end with the new identity.
 fn check_items(
-    copies: &Copies, manifest: &Manifest, directory: &str, identity: &VaultIdentity,
+    copies: &Copies,
+    manifest: &Manifest,
+    directory: &str,
+    identity: &VaultIdentity,
 ) -> Result<(), CeremonyError> {
     let vault = manifest.plan.vault;
     let items = manifest.items.iter().map(|item| {

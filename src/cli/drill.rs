@@ -15,8 +15,8 @@ use crate::credential::Kind;
 use crate::encoding::{Document, Name};
 use crate::policy::Policy;
 use crate::report;
-use crate::room::scripted::Scripted;
 use crate::room::Room;
+use crate::room::scripted::Scripted;
 use crate::secret::Pin;
 use crate::token::attestation::Roots;
 use crate::token::channel::Source;
@@ -51,7 +51,7 @@ impl Drill {
     /// [`Failure::Drill`] if anything does not come out as it must.
     pub fn run(self) -> Result<(), Failure> {
         let (k, n) = (self.threshold, self.custodians);
-        if k > n || u16::from(k) * 2 <= u16::from(n) {
+        if k < 2 || k > n || u16::from(k) * 2 <= u16::from(n) {
             return Err(crate::ceremony::CeremonyError::Threshold { k, n: usize::from(n) }.into());
         }
         let scratch = Scratch::new(self.dir)?;
@@ -123,8 +123,11 @@ struct Life {
 impl Life {
     fn begin(dir: &Path, n: u8, k: u8) -> Result<Self, Failure> {
         let names: Vec<Name> = (0..n).map(example_name).collect::<Result<_, _>>()?;
-        let pins: BTreeMap<String, String> =
-            names.iter().zip(1..).map(|(name, number)| (name.to_string(), format!("{:06}", 246_000 + number))).collect();
+        let pins: BTreeMap<String, String> = names
+            .iter()
+            .zip(1..)
+            .map(|(name, number)| (name.to_string(), format!("{:06}", 246_000 + number)))
+            .collect();
         let tokens = dir.join("tokens");
         for (name, serial) in names.iter().zip(1000..) {
             let options = SoftCardOptions { firmware: (5, 7, 1), serial, ..SoftCardOptions::default() };
@@ -201,8 +204,7 @@ impl Life {
         let recipient = super::recipient::inbox_recipient(&vault.judgement)?;
         let (name, kind) = (parsed(name)?, parsed(kind)?);
         Kind::try_from(&kind).map_err(crate::ceremony::CeremonyError::from)?;
-        let (file, _) =
-            seal::into_inbox(&vault.copies, &recipient, &name, &kind, || Ok(Box::new(secret.as_bytes())))?;
+        let (file, _) = seal::into_inbox(&vault.copies, &recipient, &name, &kind, || Ok(Box::new(secret.as_bytes())))?;
         self.room.say(&format!("{recipient}\nis the inbox; the secret is in inbox/{file}"));
         Ok(())
     }
@@ -240,7 +242,7 @@ impl Life {
     fn verify(&mut self) -> Result<(), Failure> {
         self.room.act("Verify: no token, no state, every byte");
         let vault = open::open(&self.paths(), None)?;
-        report::text(&report::verify::text(&vault.judgement));
+        report::text(&report::verify::text(&vault.judgement, vault.copies.unavailable()));
         let ratified = vault.judgement.ratified_head().map(|generation| generation.generation);
         if vault.judgement.is_sound() && ratified == Some(4) {
             Ok(())

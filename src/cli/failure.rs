@@ -72,6 +72,9 @@ pub enum Failure {
         /// How many.
         wrong: usize,
     },
+    /// `status` found something overdue.
+    #[error("something is overdue (see above)")]
+    Overdue,
     /// Several tokens where one is wanted, or none.
     #[error("{present} cards are here, and exactly one is wanted")]
     OneToken {
@@ -120,9 +123,14 @@ impl Advice for Failure {
             Self::Room(error) => return error.hint(),
             Self::Sealing(error) => return error.hint(),
             Self::Policy { source, .. } | Self::Duration(source) => return source.hint(),
-            Self::OtherVault { .. } => "do not use this copy: compare the words with the ones that were written down at the founding",
+            Self::OtherVault { .. } => {
+                "do not use this copy: compare the words with the ones that were written down at the founding"
+            }
             Self::Io { .. } => "mend the cause and run the command again; the vault is as it was",
-            Self::NotSound { .. } => "take the files that are named from another copy; do not use this one for a ceremony before",
+            Self::NotSound { .. } => {
+                "take the files that are named from another copy; do not use this one for a ceremony before"
+            }
+            Self::Overdue => "hold `claviger check VAULT` or `claviger rotate VAULT` soon; nothing is lost meanwhile",
             Self::OneToken { present: 0 } => "insert the custodian's card and run the command again",
             Self::OneToken { .. } => "leave only the custodian's card in, and run the command again",
             Self::TypedTwice => "run the command again",
@@ -157,7 +165,7 @@ impl Advice for Failure {
             Self::Policy { source, .. } | Self::Duration(source) => source.exit(),
             Self::OtherVault { .. } | Self::NotSound { .. } | Self::Drill(_) => Exit::Verification,
             Self::OneToken { .. } | Self::TypedTwice => Exit::Person,
-            Self::GrantTooLong { .. } => Exit::Refused,
+            Self::Overdue | Self::GrantTooLong { .. } => Exit::Refused,
             Self::Io { .. } | Self::NothingToSeal | Self::Arguments(_) => Exit::Usage,
         }
     }

@@ -48,11 +48,14 @@ impl Found {
 /// # Errors
 /// [`Failure`]; nothing is written if the founders or the policy do not fit.
 pub fn prepare(
-    paths: &[PathBuf], policy: &Policy, policy_bytes: &[u8], enrolments: &[Enrolment],
+    paths: &[PathBuf],
+    policy: &Policy,
+    policy_bytes: &[u8],
+    enrolments: &[Enrolment],
 ) -> Result<Vec<PathBuf>, Failure> {
     let practice = practice(enrolments)?;
     let n = enrolments.len();
-    if n > 255 || usize::from(policy.threshold) > n || usize::from(policy.threshold) * 2 <= n {
+    if n > 255 || policy.threshold < 2 || usize::from(policy.threshold) > n || usize::from(policy.threshold) * 2 <= n {
         return Err(CeremonyError::Threshold { k: policy.threshold, n }.into());
     }
     let roster = (1..=255)

@@ -53,8 +53,10 @@ pub fn check_expected(vault: &Digest, expect: Option<&str>) -> Result<(), Failur
 pub fn policy(vault: &OpenVault) -> Result<Policy, Failure> {
     let current = vault.judgement.current().map(|current| current.manifest.plan.policy);
     let digest = current.unwrap_or(vault.judgement.founding.policy);
-    let bytes =
-        vault.copies.read_file(Path::new(layout::POLICY), digest, POLICY_LIMIT).map_err(|_| CeremonyError::PolicyChanged)?;
+    let bytes = vault
+        .copies
+        .read_file(Path::new(layout::POLICY), digest, POLICY_LIMIT)
+        .map_err(|_| CeremonyError::PolicyChanged)?;
     let text = String::from_utf8_lossy(&bytes);
     parse_policy(Path::new(layout::POLICY), &text)
 }
@@ -70,7 +72,9 @@ pub fn parse_policy(file: &Path, text: &str) -> Result<Policy, Failure> {
 /// # Errors
 /// Exit code 2 at once without a terminal; otherwise what stopped the ceremony.
 pub fn hold(
-    paths: &[PathBuf], expect: Option<&str>, tokens: &Tokens,
+    paths: &[PathBuf],
+    expect: Option<&str>,
+    tokens: &Tokens,
     ceremony: impl FnOnce(&mut Setting<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut room = Terminal::open()?;
@@ -91,15 +95,8 @@ pub fn hold(
     let mut source = tokens.source()?;
     let OpenVault { copies, judgement } = vault;
     let weaknesses = if judgement.practice { Vec::new() } else { process::weaknesses() };
-    let mut setting = Setting {
-        copies: &copies,
-        judgement,
-        policy,
-        roots,
-        source: source.as_mut(),
-        room: &mut room,
-        weaknesses,
-    };
+    let mut setting =
+        Setting { copies: &copies, judgement, policy, roots, source: source.as_mut(), room: &mut room, weaknesses };
     ceremony(&mut setting)
 }
 
@@ -117,7 +114,9 @@ fn introduce(vault: &OpenVault, policy: &Policy, room: &mut dyn Room) -> Result<
         let copy = finding.copy.as_deref().unwrap_or("every copy");
         room.warn(&format!("{copy}: {}: {}", finding.file, finding.what));
     }
-    if wrong.is_empty() || room.confirm("Something is wrong with these copies (see above). Go on with what is right?")? {
+    if wrong.is_empty()
+        || room.confirm("Something is wrong with these copies (see above). Go on with what is right?")?
+    {
         Ok(())
     } else {
         Err(Failure::NotSound { wrong: wrong.len() })

@@ -10,8 +10,8 @@ use subtle::ConstantTimeEq;
 
 use super::recipient::inbox_recipient;
 use super::{Failure, VaultArguments, open};
-use crate::credential::Kind;
 use crate::ceremony::CeremonyError;
+use crate::credential::Kind;
 use crate::encoding::{Name, Nonce16};
 use crate::report;
 use crate::room::Room;
@@ -68,7 +68,10 @@ impl Seal {
 /// # Errors
 /// [`Failure`]; then nothing stands in the inbox.
 pub(super) fn into_inbox<'s>(
-    copies: &Copies, recipient: &str, name: &Name, kind: &Name,
+    copies: &Copies,
+    recipient: &str,
+    name: &Name,
+    kind: &Name,
     mut secret: impl FnMut() -> Result<Box<dyn Read + 's>, Failure>,
 ) -> Result<(String, Written), Failure> {
     let credential = Kind::try_from(kind).map_err(CeremonyError::from)?;

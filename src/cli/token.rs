@@ -78,7 +78,8 @@ fn look(source: &mut dyn Source, presence: &Presence, all: bool) -> Result<Value
     });
     if all {
         let advisories = version.map(|version| firmware::advisories_for(version, false)).unwrap_or_default();
-        token["advisories"] = advisories.iter().map(|advisory| json!({"id": advisory.id, "text": advisory.text})).collect();
+        token["advisories"] =
+            advisories.iter().map(|advisory| json!({"id": advisory.id, "text": advisory.text})).collect();
         token["slots"] = slots(&mut piv)?;
         token["anchors"] = match signing_key {
             Some(key) => anchors(&mut piv, &key)?,

@@ -33,7 +33,13 @@ fn write_token(text: &mut String, token: &Value) -> std::fmt::Result {
     if token["software"] == Value::Bool(true) {
         writeln!(text, "    A SOFTWARE TOKEN: for drills only")?;
     }
-    writeln!(text, "    firmware {}, serial {}, PIN tries {}", field(token, "firmware"), field(token, "serial"), field(token, "pin_tries"))?;
+    writeln!(
+        text,
+        "    firmware {}, serial {}, PIN tries {}",
+        field(token, "firmware"),
+        field(token, "serial"),
+        field(token, "pin_tries")
+    )?;
     if token["signing_key_words"].is_null() {
         writeln!(text, "    no signing key: not enrolled")?;
     } else {
@@ -49,10 +55,20 @@ fn write_token(text: &mut String, token: &Value) -> std::fmt::Result {
         writeln!(text, "    vault {}: closed generation {}", field(anchor, "vault"), field(anchor, "closed"))?;
         if let Some(ceremony) = anchor["ceremony"]["id"].as_str() {
             let short: String = ceremony.chars().take(8).collect();
-            writeln!(text, "        in ceremony {short}, number {}, begun {}", field(&anchor["ceremony"], "number"), field(&anchor["ceremony"], "started"))?;
+            writeln!(
+                text,
+                "        in ceremony {short}, number {}, begun {}",
+                field(&anchor["ceremony"], "number"),
+                field(&anchor["ceremony"], "started")
+            )?;
         }
         for key in anchor["keys"].as_array().into_iter().flatten() {
-            writeln!(text, "        share key in slot {}, made in ceremony number {}", field(key, "slot"), field(key, "made"))?;
+            writeln!(
+                text,
+                "        share key in slot {}, made in ceremony number {}",
+                field(key, "slot"),
+                field(key, "made")
+            )?;
         }
     }
     Ok(())

@@ -275,26 +275,39 @@ fn erase_character(line: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Breaks `text` into lines of at most `columns` characters at spaces; its own line breaks stay.
+/// Breaks `text` into lines of at most `columns` characters at spaces; its own line breaks stay. What stands before a run
+/// of two or more spaces is a label: further lines begin below what follows it.
 fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
-        let indent: String = paragraph.chars().take_while(|c| *c == ' ').collect();
-        let mut line = indent.clone();
-        for word in paragraph.split_whitespace() {
-            let room = line.chars().count() + 1 + word.chars().count() <= columns;
-            if line.trim().is_empty() {
-                line.push_str(word);
-            } else if room {
-                line.push(' ');
-                line.push_str(word);
-            } else {
-                lines.push(std::mem::replace(&mut line, format!("{indent}{word}")));
+        let (label, words) = label(paragraph);
+        let indent = " ".repeat(label.chars().count());
+        let mut line = label.to_owned();
+        let mut empty = true;
+        for word in words.split_whitespace() {
+            if !empty && line.chars().count() + 1 + word.chars().count() > columns {
+                lines.push(std::mem::replace(&mut line, indent.clone()));
+                empty = true;
             }
+            if !empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            empty = false;
         }
         lines.push(line);
     }
     lines
+}
+
+/// The leading spaces of a line, with its label if it has one.
+fn label(line: &str) -> (&str, &str) {
+    let spaces = line.len() - line.trim_start_matches(' ').len();
+    let end = match line[spaces..].find("  ") {
+        Some(gap) => line.len() - line[spaces + gap..].trim_start_matches(' ').len(),
+        None => spaces,
+    };
+    line.split_at(end)
 }
 
 #[cfg(test)]
@@ -306,6 +319,7 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("  a b\nc", 80), ["  a b", "c"]);
         assert_eq!(wrap("", 80), [""]);
+        assert_eq!(wrap(" Vault:  one two three", 16), [" Vault:  one two", "         three"]);
     }
 
     #[test]

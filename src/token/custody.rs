@@ -16,7 +16,7 @@ use crate::secret::Pin;
 use crate::token::TokenError;
 use crate::token::anchor::{self, Anchor, AnchorError};
 use crate::token::firmware::Version;
-use crate::token::piv::{Piv, SlotKey, container};
+use crate::token::piv::{ATTESTATION_CERTIFICATE, Piv, SlotKey, container};
 use crate::token::slot::Slot;
 
 /// The largest object that YubiKeys store, bytes, with its outer tag and length.
@@ -43,6 +43,8 @@ pub struct Identity {
     pub version: Option<Version>,
     /// The serial number that it claims.
     pub serial: Option<u32>,
+    /// What it can promise; [`Class::Software`] only the source of the token can tell.
+    pub class: Class,
 }
 
 /// Whose token this is: the P-256 public key in 9C; `None` if there is none.
@@ -61,8 +63,18 @@ pub fn identify(piv: &mut Piv) -> Result<Option<PublicKey>, TokenError> {
 /// # Errors
 /// As [`identify`].
 pub fn identity(piv: &mut Piv) -> Result<Option<Identity>, TokenError> {
-    let signing_key = identify(piv)?;
-    Ok(signing_key.map(|signing_key| Identity { signing_key, version: piv.version(), serial: piv.serial() }))
+    let Some(signing_key) = identify(piv)? else { return Ok(None) };
+    let class = class(piv)?;
+    Ok(Some(Identity { signing_key, version: piv.version(), serial: piv.serial(), class }))
+}
+
+/// What a card can promise: renewing if it tells what is in its slots, by metadata or attestation.
+///
+/// # Errors
+/// Every failure of the card.
+pub fn class(piv: &mut Piv) -> Result<Class, TokenError> {
+    let tells = piv.has_metadata(Slot::Signature)? || piv.object(ATTESTATION_CERTIFICATE)?.is_some();
+    Ok(if tells { Class::Renewing } else { Class::Fixed })
 }
 
 /// What the certificate container of a retired slot holds.

@@ -20,7 +20,7 @@ use crate::token::firmware::Version;
 
 pub(crate) use key::certificate_key;
 pub(crate) use management::{ADMIN_DATA, MANAGEMENT_KEY_STORED, PROTECTED_DATA};
-pub(crate) use object::container;
+pub(crate) use object::{ATTESTATION_CERTIFICATE, container};
 
 /// The PIV application's identifier, version 1.0 (SP 800-73-4 part 1, 2.2), in the nine bytes that every card accepts.
 const AID: [u8; 9] = [0xa0, 0x00, 0x00, 0x03, 0x08, 0x00, 0x00, 0x10, 0x00];

@@ -7,15 +7,13 @@ use crate::encoding::PublicKey;
 use crate::secret::{ManagementAlgorithm, ManagementKey, Pin};
 use crate::token::TokenError;
 use crate::token::anchor::certificate::signing_key_certificate;
-use crate::token::custody::Class;
+use crate::token::custody::{self, Class};
 use crate::token::piv::{ADMIN_DATA, MANAGEMENT_KEY_STORED, PROTECTED_DATA, PinPolicy, Piv, SlotKey, TouchPolicy};
 use crate::token::slot::Slot;
 use crate::token::tlv;
 
 /// The management key of a card as it leaves the factory.
 const FACTORY_KEY: [u8; 24] = [1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];
-/// The certificate of the attestation key.
-pub(crate) const ATTESTATION_CERTIFICATE: u32 = 0x5f_ff01;
 
 /// A token that is ready for custody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +26,6 @@ pub struct Prepared {
     pub class: Class,
 }
 
-/// What a card can promise: renewing if it tells what is in its slots, by metadata or attestation.
-///
-/// # Errors
-/// Every failure of the card.
-pub fn class(piv: &mut Piv) -> Result<Class, TokenError> {
-    let tells = piv.has_metadata(Slot::Signature)? || piv.object(ATTESTATION_CERTIFICATE)?.is_some();
-    Ok(if tells { Class::Renewing } else { Class::Fixed })
-}
-
 /// Makes or adopts the signing key and protects the management key. `pin` was accepted on this `piv` by
 /// [`Piv::verify_pin`]. It can be called again after any failure.
 ///
@@ -44,7 +33,7 @@ pub fn class(piv: &mut Piv) -> Result<Class, TokenError> {
 /// [`TokenError::ForeignSigningKey`], [`TokenError::FixedCard`], [`TokenError::ManagementKeyNotProtected`]; and every
 /// failure of the card.
 pub fn prepare(piv: &mut Piv, pin: &Pin) -> Result<Prepared, TokenError> {
-    let class = class(piv)?;
+    let class = custody::class(piv)?;
     if class == Class::Fixed {
         return Err(TokenError::FixedCard { reason: "it does not tell which keys are in its slots" });
     }

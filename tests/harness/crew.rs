@@ -27,11 +27,16 @@ pub struct Crew {
     pub pins_typed: usize,
 }
 
-const PIN: &str = ", or Enter alone if you do not want to go on:";
-const CONFIRM: &str = "yes or no [no]:";
-const CHOOSE: &str = "Type one of these words [";
-const INSERT: &str = "Insert the next card";
-const SHOWN: &str = "Press any key when you are done.";
+/// What the program says then.
+pub const PIN: &str = ", or Enter alone if you do not want to go on:";
+/// What the program says then.
+pub const CONFIRM: &str = "yes or no [no]:";
+/// What the program says then.
+pub const CHOOSE: &str = "Type one of these words [";
+/// What the program says then.
+pub const INSERT: &str = "Insert the next card";
+/// What the program says then.
+pub const SHOWN: &str = "Press any key when you are done.";
 const NEW_CODE: &str = ", your new P";
 const ONCE_MORE: &str = " once more:";
 
@@ -178,7 +183,11 @@ impl Place {
     pub fn quietly(&self, args: &[&str]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_claviger")).args(args).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "claviger {args:?} failed: {error}\n{}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            output.status.success(),
+            "claviger {args:?} failed: {error}\n{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -196,12 +205,12 @@ impl Place {
 /// A drill with software tokens in `place`: `n` enrolled custodians with their own PINs, and a founded vault with two copies.
 #[track_caller]
 pub fn found_on_software_tokens(place: &Place, n: usize) {
-    for index in 0..n {
+    for (index, name) in NAMES.iter().enumerate().take(n) {
         let options = SoftCardOptions { firmware: (5, 7, 1), serial: 100 + index as u32, ..SoftCardOptions::default() };
-        claviger::token::soft::create_token(&place.path("tokens"), NAMES[index], options).unwrap();
+        claviger::token::soft::create_token(&place.path("tokens"), name, options).unwrap();
         change_pin_of_software_token(place, index);
-        let output = place.text(&format!("{}.json", NAMES[index]));
-        let mut terminal = claviger(&place.soft(), &["enrol", "--name", NAMES[index], "-o", &output], None);
+        let output = place.text(&format!("{name}.json"));
+        let mut terminal = claviger(&place.soft(), &["enrol", "--name", name, "-o", &output], None);
         assert_eq!(Crew::of(&[index]).hold(&mut terminal, || {}), 0, "{}", terminal.screen());
     }
     let everybody: Vec<usize> = (0..n).collect();
@@ -213,7 +222,8 @@ fn change_pin_of_software_token(place: &Place, index: usize) {
     use claviger::token::channel::Source;
     let typed = |text: &str| Pin::new(zeroize::Zeroizing::new(text.as_bytes().to_vec())).unwrap();
     let mut source = SoftSource::open(&place.path("tokens")).unwrap();
-    let presence = source.present().unwrap().into_iter().find(|p| p.reader == format!("{}.token", NAMES[index])).unwrap();
+    let presence =
+        source.present().unwrap().into_iter().find(|p| p.reader == format!("{}.token", NAMES[index])).unwrap();
     let mut link = source.connect(&presence).unwrap();
     let mut piv = claviger::token::piv::Piv::select(link.begin().unwrap()).unwrap();
     piv.change_pin(&typed("123456"), &typed(&pin(index))).unwrap();

@@ -16,6 +16,8 @@
 mod card;
 pub mod crew;
 mod pcscd;
+pub mod scene;
+pub mod table;
 mod terminal;
 
 pub use card::{Pull, VirtualCard};

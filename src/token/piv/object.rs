@@ -8,6 +8,9 @@ use crate::token::piv::Piv;
 use crate::token::slot::Slot;
 use crate::token::tlv;
 
+/// The certificate of the attestation key (F9) of Yubico's cards.
+pub(crate) const ATTESTATION_CERTIFICATE: u32 = 0x5f_ff01;
+
 impl Piv<'_> {
     /// The contents of an object (without the outer tag 53); `None` if the card has none there.
     ///

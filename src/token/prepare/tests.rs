@@ -85,3 +85,39 @@ fn what_is_noted_in_admin_data_stays_but_for_the_salt() {
     assert_eq!(hex::encode(with_stored_flag(&before)), "80098101038304deadbeef");
     assert_eq!(hex::encode(with_stored_flag(&[])), "8003810102");
 }
+
+/// A card that says nothing of its keys, as those of other makers do.
+struct Silent(Bench);
+
+impl crate::token::channel::Channel for Silent {
+    fn transmit(&mut self, apdu: &[u8]) -> Result<Zeroizing<Vec<u8>>, crate::token::channel::ChannelError> {
+        let attestation = apdu.windows(3).any(|bytes| bytes == [0x5f, 0xff, 0x01]);
+        Ok(Zeroizing::new(match apdu.get(1) {
+            Some(0xf7) => vec![0x90, 0x00],
+            Some(0xf9) => vec![0x6a, 0x81],
+            Some(0xcb) if attestation => vec![0x6a, 0x80],
+            _ => self.0.card.borrow_mut().answer(apdu),
+        }))
+    }
+}
+
+#[test]
+fn a_card_that_tells_nothing_is_fixed_and_not_touched() {
+    let bench = Bench::new((5, 4, 3));
+    let before = bench.card.borrow().to_bytes();
+    let mut piv = Piv::select(Box::new(Silent(bench.clone()))).unwrap();
+    piv.verify_pin(&pin()).unwrap();
+    let error = prepare(&mut piv, &pin()).unwrap_err();
+    assert_eq!(error.to_string(), "this card cannot renew share keys: it does not tell which keys are in its slots");
+    assert_eq!(bench.card.borrow().to_bytes(), before);
+}
+
+#[test]
+fn printed_information_that_is_no_management_key_is_not_overwritten() {
+    let bench = Bench::new((5, 4, 3));
+    let mut piv = bench.open();
+    authenticate_factory(&mut piv).unwrap();
+    piv.write_object(PROTECTED_DATA, b"\x01\x05Alice").unwrap();
+    assert!(matches!(prepare(&mut piv, &pin()), Err(TokenError::ManagementKeyNotProtected)));
+    assert_eq!(*piv.object(PROTECTED_DATA).unwrap().unwrap(), b"\x01\x05Alice");
+}
