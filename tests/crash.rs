@@ -147,7 +147,12 @@ fn a_recover_that_is_killed_anywhere_is_finished_by_whoever_comes_next() {
                     let outcome = std::panic::catch_unwind(|| cut_and_go_on(&base, point, run));
                     if let Err(panic) = outcome {
                         let why = panic.downcast_ref::<String>().cloned();
-                        failures.lock().unwrap().push(format!("{} {}: {}", point.number, point.name, why.unwrap_or_default()));
+                        failures.lock().unwrap().push(format!(
+                            "{} {}: {}",
+                            point.number,
+                            point.name,
+                            why.unwrap_or_default()
+                        ));
                     }
                 }
             });

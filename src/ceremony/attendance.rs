@@ -312,9 +312,7 @@ impl<'r> Round<'r> {
             if source.software() {
                 return Err(self.not_enough());
             }
-            room.say("Insert the next card; take another one out if there is no free reader. (Ctrl-C stops.)");
-            source.wait(present)?;
-            return Ok(());
+            return wait_for_card(present, source, room);
         }
         let again = Way { word: "again", meaning: "ask the custodians whose cards are here once more" };
         let other = Way { word: "other", meaning: "wait for another card" };
@@ -322,13 +320,24 @@ impl<'r> Round<'r> {
         let ways: &[Way<'_>] = if source.software() { &[stop, again] } else { &[again, other, stop] };
         match ways[room.choose("Nobody whose card is here went on. What now?", ways)?].word {
             "again" => self.deferred.clear(),
-            "other" => {
-                room.say("Insert the next card; take another one out if there is no free reader. (Ctrl-C stops.)");
-                source.wait(present)?;
-            }
+            "other" => wait_for_card(present, source, room)?,
             _ => return Err(self.not_enough()),
         }
         Ok(())
+    }
+}
+
+/// Asks for a card, once, and sleeps until one comes: that another is taken out is no news.
+fn wait_for_card(present: &[Presence], source: &mut dyn Source, room: &mut dyn Room) -> Result<(), CeremonyError> {
+    room.say("Insert the next card; take another one out if there is no free reader. (Ctrl-C stops.)");
+    let mut seen = present.to_vec();
+    loop {
+        source.wait(&seen)?;
+        let now = source.present()?;
+        if now.iter().any(|presence| !seen.contains(presence)) {
+            return Ok(());
+        }
+        seen = now;
     }
 }
 

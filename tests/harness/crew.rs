@@ -126,11 +126,16 @@ impl<'p> OneReader<'p> {
         Self { pcscd, cards, present: None, insertions }
     }
 
-    /// Takes out what is in the reader and puts in the card of custodian `index`.
-    pub fn insert(&mut self, index: usize) {
+    /// Takes out what is in the reader.
+    pub fn clear(&mut self) {
         if let Some(present) = self.present.take() {
             self.pcscd.remove(0, &mut self.cards[present]);
         }
+    }
+
+    /// Takes out what is in the reader and puts in the card of custodian `index`.
+    pub fn insert(&mut self, index: usize) {
+        self.clear();
         self.pcscd.insert(0, &mut self.cards[index]);
         self.present = Some(index);
         self.insertions[index] += 1;
