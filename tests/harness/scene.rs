@@ -173,6 +173,25 @@ impl Scene {
         self.with_token(index, |piv| anchor(piv, vault))
     }
 
+    /// The token of `from` from now on is the file of `to`: claviger asks in the order of the names.
+    pub fn rename(&self, from: &str, to: &str) {
+        let token = |name: &str| self.place.path("tokens").join(format!("{name}.token"));
+        std::fs::rename(token(from), token(to)).unwrap();
+    }
+
+    /// The custodian does not come.
+    pub fn take_out(&self, name: &str) {
+        let tokens = self.place.path("tokens");
+        let away = self.place.path(&format!("{name}.away"));
+        std::fs::rename(tokens.join(format!("{name}.token")), away).unwrap();
+    }
+
+    /// The custodian comes again.
+    pub fn bring_back(&self, name: &str) {
+        let away = self.place.path(&format!("{name}.away"));
+        std::fs::rename(away, self.place.path("tokens").join(format!("{name}.token"))).unwrap();
+    }
+
     /// Does something with a custodian's token, without its PIN.
     pub fn with_token<T>(&self, index: usize, action: impl FnOnce(&mut Piv<'_>) -> T) -> T {
         let mut source = SoftSource::open(&self.place.path("tokens")).unwrap();
