@@ -10,6 +10,11 @@ pub mod status;
 pub mod tokens;
 pub mod verify;
 
+mod page;
+
+#[cfg(test)]
+mod tests;
+
 /// Prints one line of data on standard output.
 pub fn line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");

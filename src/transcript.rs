@@ -1,7 +1,7 @@
 //! The signed documents of a vault, and what they prove (`docs/format.md`, sections 2 to 4). Pure: no I/O.
 //!
 //! [`document`] and its neighbours give the documents as types; [`signed`] makes the evidence that a key signed one;
-//! [`judge`] gives the verdict over everything that stands on one or more copies of a vault.
+//! [`mod@judge`] gives the verdict over everything that stands on one or more copies of a vault.
 //!
 //! Not promised here: anything about secrets. Whether an envelope opens is known only to its token.
 
@@ -33,6 +33,6 @@ pub use judge::{
 pub use manifest::{IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Refused};
 pub use place::{GenerationFile, Half, Place};
 pub use plan::{Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, Grant, Plan, Which};
-pub use record::{CheckBody, Record, RecordBody, RecordKind, RevealedBody, RevealedTo, Signer};
+pub use record::{CheckBody, Record, RecordBody, RecordKind, RefusedBody, RevealedBody, RevealedTo, Signer};
 pub use signed::{Signed, SignedError};
 pub use snapshot::{Content, CopyView, Snapshot};

@@ -43,6 +43,21 @@ pub enum VaultError {
     /// The copies show no vault.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The directory has neither founding body nor copy mark.
+    #[error("{} holds no copy of a vault", copy.display())]
+    NoVault {
+        /// The directory.
+        copy: PathBuf,
+    },
+    /// The copy has no good mark of its own, so nothing is written there.
+    #[error("{} has no good copy.json, so nothing is written there", copy.display())]
+    Unmarked {
+        /// The copy.
+        copy: PathBuf,
+    },
+    /// A copy that was there when the copies were opened is not there any more, or is of another vault now.
+    #[error("a copy was taken away or exchanged while it was in use")]
+    Changed,
     /// Another process works on this copy.
     #[error("{} is in use by another claviger", copy.display())]
     InUse {
@@ -157,6 +172,9 @@ impl Advice for VaultError {
         let hint = match self {
             Self::NoCopy { .. } => "check the path, and that the medium is mounted",
             Self::Snapshot(error) => return error.hint(),
+            Self::Changed => "run the command again, with all copies in place",
+            Self::NoVault { .. } => "check the path, and that the medium is mounted",
+            Self::Unmarked { .. } => "use another copy; `claviger verify` says what is wrong with this one",
             Self::InUse { .. } => "finish or stop the other claviger first",
             Self::Same { .. } => "give each copy once; copies belong on different media",
             Self::NotEmpty { .. } => {
@@ -196,6 +214,9 @@ impl Advice for VaultError {
             Self::Conflict { .. } | Self::Altered { .. } | Self::Missing { .. } => Exit::Verification,
             Self::TooFewCopies { .. } => Exit::Resumable,
             Self::NoCopy { .. }
+            | Self::Changed
+            | Self::NoVault { .. }
+            | Self::Unmarked { .. }
             | Self::InUse { .. }
             | Self::Same { .. }
             | Self::NotEmpty { .. }

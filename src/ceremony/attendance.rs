@@ -47,8 +47,10 @@ pub trait Desk {
 /// The answer before the PIN.
 #[derive(Debug)]
 pub enum Admittance {
-    /// Ask the PIN.
-    Welcome,
+    /// Ask the PIN, after saying what it is for.
+    Welcome(Vec<String>),
+    /// The same, but only if nobody who is wanted more is here.
+    StandsIn(Vec<String>),
     /// Not this token, for this reason.
     Turned(String),
 }
@@ -87,6 +89,8 @@ pub struct Round<'r> {
     excluded: Vec<(String, String)>,
     passed: HashSet<Presence>,
     deferred: HashSet<Presence>,
+    /// Who was not in round 1, and is asked when nobody else is here.
+    standing_in: HashSet<Presence>,
     needed: usize,
 }
 
@@ -94,7 +98,16 @@ impl<'r> Round<'r> {
     /// A round in which `needed` of `roster` must be served.
     pub fn new(vault: Digest, roster: &'r [RosterEntry], needed: usize) -> Self {
         let (served, excluded) = (BTreeSet::new(), Vec::new());
-        Self { vault, roster, served, excluded, passed: HashSet::new(), deferred: HashSet::new(), needed }
+        Self {
+            vault,
+            roster,
+            served,
+            excluded,
+            passed: HashSet::new(),
+            deferred: HashSet::new(),
+            standing_in: HashSet::new(),
+            needed,
+        }
     }
 
     /// Further custodians are needed.
@@ -133,18 +146,21 @@ impl<'r> Round<'r> {
         loop {
             let present = source.present()?;
             self.forget_absent(&present);
-            for presence in &present {
-                if interrupt::requested() {
-                    return Err(CeremonyError::Interrupted);
-                }
-                if self.passed.contains(presence) || self.deferred.contains(presence) {
-                    continue;
-                }
-                if self.is_hopeless() {
-                    return Err(self.not_enough());
-                }
-                if let Some(outcome) = self.offer(presence, source, room, desk)? {
-                    return Ok(outcome);
+            for standing_in in [false, true] {
+                for presence in &present {
+                    if interrupt::requested() {
+                        return Err(CeremonyError::Interrupted);
+                    }
+                    let done = self.passed.contains(presence) || self.deferred.contains(presence);
+                    if done || standing_in != self.standing_in.contains(presence) {
+                        continue;
+                    }
+                    if self.is_hopeless() {
+                        return Err(self.not_enough());
+                    }
+                    if let Some(outcome) = self.offer(presence, source, room, desk)? {
+                        return Ok(outcome);
+                    }
                 }
             }
             if self.is_hopeless() {
@@ -190,6 +206,7 @@ impl<'r> Round<'r> {
     fn forget_absent(&mut self, present: &[Presence]) {
         self.passed.retain(|presence| present.contains(presence));
         self.deferred.retain(|presence| present.contains(presence));
+        self.standing_in.retain(|presence| present.contains(presence));
     }
 
     /// Looks at one card; serves its custodian if it is one who is wanted and wants to.
@@ -224,9 +241,16 @@ impl<'r> Round<'r> {
             self.passed.insert(presence.clone());
             return Ok(None);
         }
-        room.say(&format!("\n{}'s card is in {reader}.", entry.name));
         match desk.admit(entry, looked.anchor.as_ref(), room)? {
-            Admittance::Welcome => self.invite(presence, entry, source, room, desk),
+            Admittance::StandsIn(_) if !self.standing_in.contains(presence) => {
+                self.standing_in.insert(presence.clone());
+                Ok(None)
+            }
+            Admittance::Welcome(lines) | Admittance::StandsIn(lines) => {
+                room.say(&format!("\n{}'s card is in {reader}.", entry.name));
+                lines.iter().for_each(|line| room.say(line));
+                self.invite(presence, entry, source, room, desk)
+            }
             Admittance::Turned(reason) => {
                 self.exclude(presence, entry, &reason, room);
                 Ok(None)

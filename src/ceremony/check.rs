@@ -50,15 +50,15 @@ impl Desk for Proving<'_> {
         &mut self,
         entry: &RosterEntry,
         anchor: Option<&Anchor>,
-        room: &mut dyn Room,
+        _room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         if let Some(anchor) = anchor.filter(|anchor| anchor.closed > self.current.generation) {
             return Ok(Admittance::Turned(super::open::describe(&super::admission::Hindrance::Ahead {
                 closed: anchor.closed,
             })));
         }
-        room.say(&format!("{}, with your PIN your card proves its share key and signs that it did.", entry.name));
-        Ok(Admittance::Welcome)
+        let what = format!("{}, with your PIN your card proves its share key and signs that it did.", entry.name);
+        Ok(Admittance::Welcome(vec![what]))
     }
 
     fn serve(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<(), ServeError> {

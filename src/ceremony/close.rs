@@ -18,10 +18,10 @@ use crate::token::slot::Slot;
 use crate::transcript::{CeremonyKind, Closing, GenerationState, Judgement, Plan, RosterEntry};
 use crate::vault::{Copies, layout};
 
-use super::admission::may_close;
+use super::admission::{Welcome, may_close};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::commit::Committed;
-use super::open::{describe, open_share};
+use super::open::{describe, open_share, refused};
 use super::setting::write_signed;
 use super::{CeremonyError, Setting};
 
@@ -117,17 +117,19 @@ impl Desk for ClosingDesk<'_> {
         &mut self,
         entry: &RosterEntry,
         anchor: Option<&Anchor>,
-        room: &mut dyn Room,
+        _room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         let Committed { plan, id, manifest } = self.committed;
+        let what = format!(
+            "{}, with your PIN your card opens its share of generation {}; then its older share keys of this vault are destroyed.",
+            entry.name, plan.generation
+        );
         match may_close(anchor, plan, id, manifest, self.judgement) {
-            Ok(_) => {
-                room.say(&format!(
-                    "{}, with your PIN your card opens its share of generation {}; then its older share keys of this vault are destroyed.",
-                    entry.name, plan.generation
-                ));
-                Ok(Admittance::Welcome)
+            Ok(Welcome::Joins) => {
+                let stands_in = "You were not in round 1: you prove the share that was made for you, and keep your key. Somebody who was there may have to come besides.";
+                Ok(Admittance::StandsIn(vec![what, stands_in.to_owned()]))
             }
+            Ok(Welcome::InThisCeremony | Welcome::HasClosed) => Ok(Admittance::Welcome(vec![what])),
             Err(hindrance) => Ok(Admittance::Turned(describe(&hindrance))),
         }
     }
@@ -143,7 +145,8 @@ impl Desk for ClosingDesk<'_> {
         if self.policy.touch != Touch::Never {
             room.say("If the card blinks, touch it now.");
         }
-        let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor)?;
+        let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor);
+        let share = share.map_err(|error| refused(self.copies, plan, plan.generation, visit, error))?;
         let index = visit.entry.index;
         if !self.generation.closings.contains_key(&index) {
             self.prove_and_close(visit, anchor)?;

@@ -18,7 +18,7 @@ use crate::token::piv::TouchPolicy;
 use crate::token::slot::Slot;
 use crate::transcript::{
     Approval, Attestation, CeremonyKind, Class, ExceptionKind, GenerationState, Judgement, Plan, Record, RecordBody,
-    RosterEntry, ShareKey, Signed, Signer, Verdict,
+    RefusedBody, RosterEntry, ShareKey, Signed, Signer, Verdict,
 };
 use crate::vault::{Copies, layout};
 
@@ -97,10 +97,7 @@ impl Desk for Approving<'_> {
             return Ok(Admittance::Turned(reason));
         }
         let turned = match may_join(anchor, entry.name.as_str(), self.plan, &self.id, self.judgement) {
-            Ok(_) => {
-                self.read_aloud(entry, room);
-                return Ok(Admittance::Welcome);
-            }
+            Ok(_) => return Ok(Admittance::Welcome(self.read_aloud(entry))),
             Err(hindrance) => hindrance,
         };
         self.stand_back(entry, turned, room).map(Admittance::Turned)
@@ -120,18 +117,18 @@ impl Desk for Approving<'_> {
         if self.policy.touch != Touch::Never {
             room.say("If the card blinks, touch it now.");
         }
-        let share = open_share(self.copies, parent, &self.plan.vault, visit, &anchor)?;
+        let share = open_share(self.copies, parent, &self.plan.vault, visit, &anchor);
+        let share = share.map_err(|error| refused(self.copies, self.plan, parent.generation, visit, error))?;
         room.say(&format!("{name} has approved, and the share is right. The card can be taken out."));
         Ok(Some(share))
     }
 }
 
 impl Approving<'_> {
-    fn read_aloud(&self, entry: &RosterEntry, room: &mut dyn Room) {
-        room.say(&format!("{}, this is what you approve with your PIN:", entry.name));
-        for line in read_aloud(self.plan) {
-            room.say(&format!("   {line}"));
-        }
+    fn read_aloud(&self, entry: &RosterEntry) -> Vec<String> {
+        let first = format!("{}, this is what you approve with your PIN:", entry.name);
+        let plan = read_aloud(self.plan).into_iter().map(|line| format!("   {line}"));
+        std::iter::once(first).chain(plan).collect()
     }
 
     /// Requester and approver are different people, unless the policy or an exception says otherwise.
@@ -366,6 +363,28 @@ pub(super) fn open_share(
     let bad = |reason: String| ServeError::Excluded(reason);
     let share = sealed.open(shared, &record).map_err(|error| bad(crate::error::sentence(&error)))?;
     sharing::check(&commitments, index, share).map_err(|error| bad(crate::error::sentence(&error)))
+}
+
+/// A share that is not right is on record, signed by the token that holds it. The record is no condition of anything: a
+/// token that cannot sign it is excluded all the same.
+pub(super) fn refused(
+    copies: &Copies,
+    plan: &Plan,
+    generation: u64,
+    visit: &mut Visit<'_, '_>,
+    error: ServeError,
+) -> ServeError {
+    let ServeError::Excluded(reason) = &error else { return error };
+    let reason: String = reason.chars().filter(|c| !c.is_control()).take(400).collect();
+    let body = RecordBody::Refused(RefusedBody { ceremony: id(plan), reason });
+    let by = Signer::Custodian(visit.entry.index);
+    if let Ok(record) = Record::new(plan.vault, generation, Time::now(), by, body) {
+        let bytes = record.encode();
+        if let Ok(signature) = visit.sign(&bytes) {
+            let _ = write_record(copies, &Digest::of(&bytes), &bytes, &signature.to_der());
+        }
+    }
+    error
 }
 
 fn touch(policy: &Policy) -> TouchPolicy {

@@ -1,6 +1,8 @@
 //! `rotate`: both rounds, no reveal; admits what is in the inbox. Also what `recover` and `rotate` share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::encoding::{Digest, Name};
 use crate::room::Room;
@@ -101,6 +103,13 @@ pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<()
     for medium in setting.copies.media() {
         setting.room.say(&describe(&medium));
     }
+    if let Some((first, second)) = on_one_medium(&setting.copies.paths()) {
+        setting.room.warn(&format!(
+            "{} and {} are on the same medium: what destroys one destroys both.",
+            first.display(),
+            second.display()
+        ));
+    }
     for copy in setting.copies.unavailable() {
         setting.room.warn(&format!("A copy cannot be used: {}: {}.", copy.path.display(), copy.why));
     }
@@ -139,6 +148,16 @@ pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
         }
         Err(error) => setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error))),
     }
+}
+
+/// Two copies on the same file system, if there are any.
+fn on_one_medium(paths: &[PathBuf]) -> Option<(&Path, &Path)> {
+    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    paths.iter().enumerate().find_map(|(place, first)| {
+        let here = device(first)?;
+        let second = paths[place + 1..].iter().find(|second| device(second) == Some(here))?;
+        Some((first.as_path(), second.as_path()))
+    })
 }
 
 fn describe(medium: &Medium) -> String {

@@ -83,7 +83,12 @@ pub(super) fn write_signed(
 
 /// Writes a record and its signature: on every copy that takes it, and on one at least. A medium that fails now is no
 /// reason to keep k custodians from a credential; the record reaches it when the copies are merged.
-pub(super) fn write_record(copies: &Copies, digest: &Digest, bytes: &[u8], signature: &[u8]) -> Result<(), CeremonyError> {
+pub(super) fn write_record(
+    copies: &Copies,
+    digest: &Digest,
+    bytes: &[u8],
+    signature: &[u8],
+) -> Result<(), CeremonyError> {
     copies.write_new(&layout::record(digest, Half::Signature), signature)?.require(1)?;
     copies.write_new(&layout::record(digest, Half::Body), bytes)?.require(1)?;
     Ok(())

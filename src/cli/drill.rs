@@ -242,7 +242,7 @@ impl Life {
     fn verify(&mut self) -> Result<(), Failure> {
         self.room.act("Verify: no token, no state, every byte");
         let vault = open::open(&self.paths(), None)?;
-        report::text(&report::verify::text(&vault.judgement));
+        report::text(&report::verify::text(&vault.judgement, vault.copies.unavailable()));
         let ratified = vault.judgement.ratified_head().map(|generation| generation.generation);
         if vault.judgement.is_sound() && ratified == Some(4) {
             Ok(())

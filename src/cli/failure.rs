@@ -72,6 +72,9 @@ pub enum Failure {
         /// How many.
         wrong: usize,
     },
+    /// `status` found something overdue.
+    #[error("something is overdue (see above)")]
+    Overdue,
     /// Several tokens where one is wanted, or none.
     #[error("{present} cards are here, and exactly one is wanted")]
     OneToken {
@@ -127,6 +130,7 @@ impl Advice for Failure {
             Self::NotSound { .. } => {
                 "take the files that are named from another copy; do not use this one for a ceremony before"
             }
+            Self::Overdue => "hold `claviger check VAULT` or `claviger rotate VAULT` soon; nothing is lost meanwhile",
             Self::OneToken { present: 0 } => "insert the custodian's card and run the command again",
             Self::OneToken { .. } => "leave only the custodian's card in, and run the command again",
             Self::TypedTwice => "run the command again",
@@ -161,7 +165,7 @@ impl Advice for Failure {
             Self::Policy { source, .. } | Self::Duration(source) => source.exit(),
             Self::OtherVault { .. } | Self::NotSound { .. } | Self::Drill(_) => Exit::Verification,
             Self::OneToken { .. } | Self::TypedTwice => Exit::Person,
-            Self::GrantTooLong { .. } => Exit::Refused,
+            Self::Overdue | Self::GrantTooLong { .. } => Exit::Refused,
             Self::Io { .. } | Self::NothingToSeal | Self::Arguments(_) => Exit::Usage,
         }
     }

@@ -6,7 +6,11 @@ use clap::Args;
 
 use super::{Failure, VaultArguments, open};
 use crate::encoding::Time;
-use crate::report;
+use crate::report::{self, status::Terms};
+
+/// Where no copy has the policy: what a policy says by default.
+const CHECK_DAYS: u32 = 90;
+const ROTATE_DAYS: u32 = 365;
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
@@ -26,15 +30,23 @@ impl Status {
     /// Runs the command.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure::Overdue`] after the report, if a check or a rotation is overdue.
     pub fn run(self) -> Result<(), Failure> {
         let vault = open::open(&self.paths, self.vault.expect.as_deref())?;
         let policy = open::policy(&vault).ok();
+        let terms = Terms {
+            name: policy.as_ref().map(|policy| policy.name.as_str()),
+            now: Time::now(),
+            check_days: policy.as_ref().map_or(CHECK_DAYS, |policy| policy.check_days.into()),
+            rotate_days: policy.as_ref().map_or(ROTATE_DAYS, |policy| policy.rotate_days.into()),
+            copies: policy.as_ref().map_or(1, |policy| policy.copies.into()),
+            unavailable: vault.copies.unavailable(),
+        };
         if self.json {
-            report::json(&report::status::json(&vault.judgement, policy.as_ref(), Time::now()));
+            report::json(&report::status::json(&vault.judgement, &terms));
         } else {
-            report::text(&report::status::text(&vault.judgement, policy.as_ref(), Time::now()));
+            report::text(&report::status::text(&vault.judgement, &terms));
         }
-        Ok(())
+        if report::status::is_overdue(&vault.judgement, &terms) { Err(Failure::Overdue) } else { Ok(()) }
     }
 }

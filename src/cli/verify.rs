@@ -31,9 +31,9 @@ impl Verify {
         let vault = open::open(&self.paths, self.vault.expect.as_deref())?;
         let judgement = &vault.judgement;
         if self.json {
-            report::json(&report::verify::json(judgement));
+            report::json(&report::verify::json(judgement, vault.copies.unavailable()));
         } else {
-            report::text(&report::verify::text(judgement));
+            report::text(&report::verify::text(judgement, vault.copies.unavailable()));
         }
         let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).count();
         if wrong == 0 { Ok(()) } else { Err(Failure::NotSound { wrong }) }

@@ -105,10 +105,7 @@ pub struct ShareKey {
 
 /// Whether `text` is `82` to `95`, `9c` or `9d`.
 pub(super) fn is_slot(text: &str) -> bool {
-    match text.as_bytes() {
-        [b'8', b'2'..=b'9' | b'a'..=b'f'] | [b'9', b'0'..=b'5' | b'c' | b'd'] => true,
-        _ => false,
-    }
+    matches!(text.as_bytes(), [b'8', b'2'..=b'9' | b'a'..=b'f'] | [b'9', b'0'..=b'5' | b'c' | b'd'])
 }
 
 /// `approvals/NN-NAME.json`: signed by the custodian's signing key before anything is opened.

@@ -10,7 +10,7 @@ use crate::error::{Advice, Exit};
 /// A document file over this many bytes is refused before it is parsed.
 pub const MAX_DOCUMENT: usize = 4 << 20;
 
-/// Free texts are at most this many characters, none of them a control character.
+/// Free texts are at most this many characters, none of them a control or format character.
 pub const MAX_TEXT: usize = 500;
 
 /// Integers are 0 to 2^53-1 (RFC 8785 writes numbers as ECMAScript does).
@@ -97,9 +97,16 @@ macro_rules! document {
 }
 pub(super) use document;
 
-/// Whether `text` is at most [`MAX_TEXT`] characters, none of them a control character.
+/// Whether `text` is at most [`MAX_TEXT`] characters, none of them one that moves the cursor, turns the direction of
+/// writing or takes no room: what a custodian reads before approving must be what is approved.
 pub fn is_text(text: &str) -> bool {
-    text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control)
+    let hidden = |c: char| {
+        let format = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}');
+        c.is_control()
+            || format
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    text.chars().count() <= MAX_TEXT && !text.chars().any(hidden)
 }
 
 /// Whether `text` can be the name of a file in a directory: one path component of at most 255 bytes.

@@ -95,7 +95,7 @@ pub enum Fate {
     Committed,
     /// It is recorded as abandoned, and no COMMIT of it is known.
     Abandoned,
-    /// Its parent is extinct, and another generation follows: it can never be gathered, or never be ratified.
+    /// A ratified generation stands where its own would, or later: it can never be gathered, or never be ratified.
     DeadSibling,
     /// None of these.
     Unfinished,

@@ -52,7 +52,7 @@ impl Made {
         format!("generations/{}/{file}", self.directory)
     }
 
-    fn succession(&self) -> SigningKey {
+    pub fn succession(&self) -> SigningKey {
         key(&format!("succession {}", self.manifest.plan.digest()))
     }
 }

@@ -5,11 +5,12 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::copy::Copy;
+use super::layout::{COPY, VAULT};
 use super::medium::Medium;
 use super::write::{self, Part};
 use super::{VaultError, read};
 use crate::encoding::{Digest, Nonce16};
-use crate::transcript::{Place, Snapshot};
+use crate::transcript::{CopyView, Place, Snapshot};
 
 /// The copies of one vault that can be read.
 #[derive(Debug)]
@@ -101,6 +102,10 @@ impl Copies {
                 }
                 continue;
             }
+            if !view.files.contains_key(VAULT) && !view.files.contains_key(COPY) {
+                tried.push(Failure { copy: path.clone(), error: VaultError::NoVault { copy: path.clone() } });
+                continue;
+            }
             copies.push(copy);
             views.push(view);
         }
@@ -111,7 +116,8 @@ impl Copies {
         let named = |path: &Path| path.display().to_string();
         let (copies, foreign): (Vec<_>, Vec<_>) =
             copies.into_iter().partition(|copy| !snapshot.foreign.contains(&named(copy.path())));
-        let ids = snapshot.copies.iter().map(|view| view.mark().map(|mark| mark.id)).collect();
+        let mark = |view: &CopyView| view.mark().filter(|mark| mark.vault == snapshot.vault);
+        let ids = snapshot.copies.iter().map(|view| mark(view).map(|mark| mark.id)).collect();
         let unavailable = tried.into_iter().map(|f| Unavailable { path: f.copy, why: f.error.to_string() }).collect();
         let foreign = foreign.iter().map(|copy| copy.path().to_owned()).collect();
         Ok(Self { copies, unavailable, foreign, ids, vault: snapshot.vault })
@@ -194,10 +200,10 @@ impl Copies {
     pub(super) fn each(&self, file: String, mut act: impl FnMut(&Copy) -> Result<(), VaultError>) -> Written {
         let mut written = Written { file, on: Vec::new(), ids: Vec::new(), failures: Vec::new() };
         for (copy, id) in self.copies.iter().zip(&self.ids) {
-            match act(copy) {
-                Ok(()) => {
+            match marked(copy, *id).and_then(|id| act(copy).map(|()| id)) {
+                Ok(id) => {
                     written.on.push(copy.path().to_owned());
-                    written.ids.extend(*id);
+                    written.ids.push(id);
                 }
                 Err(error) => written.failures.push(Failure { copy: copy.path().to_owned(), error }),
             }
@@ -227,7 +233,11 @@ impl Copies {
         let file = vault_path(relative)?;
         let mut failures = Vec::new();
         for (place, copy) in self.copies.iter().enumerate() {
-            match stream(copy, &file, &mut fill)? {
+            let streamed = match marked(copy, self.ids[place]) {
+                Ok(_) => stream(copy, &file, &mut fill)?,
+                Err(error) => Err(error),
+            };
+            match streamed {
                 Err(error) => failures.push(Failure { copy: copy.path().to_owned(), error }),
                 Ok(digest) => {
                     let earlier: Vec<PathBuf> = failures.iter().map(|failure| failure.copy.clone()).collect();
@@ -332,6 +342,11 @@ fn stream<E: From<VaultError>>(
             failure.map_or(Err(error), |failure| Ok(Err(failure)))
         }
     }
+}
+
+/// Only a copy with a good mark is written to: anything else may be a directory that a medium is not mounted on.
+fn marked(copy: &Copy, id: Option<Nonce16>) -> Result<Nonce16, VaultError> {
+    id.ok_or_else(|| VaultError::Unmarked { copy: copy.path().to_owned() })
 }
 
 fn text(relative: &Path) -> Result<String, VaultError> {

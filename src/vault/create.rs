@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::copies::Copies;
-use super::copy::Copy;
+use super::copy::{Copy, sync_directory};
 use super::layout::{COPY, POLICY, VAULT};
 use super::read::{self, LOST_AND_FOUND};
 use super::{VaultError, write};
@@ -39,7 +39,13 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
 
 fn make(path: &Path) -> Result<Copy, VaultError> {
     match std::fs::create_dir(path) {
-        Ok(()) => {}
+        Ok(()) => {
+            // So that the new directory itself survives a power cut; where that cannot be done, the copy is still good.
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if let Ok(parent) = Copy::open(parent) {
+                let _ = sync_directory(parent.root());
+            }
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(source) => {
             let (copy, file) = (path.to_owned(), "the directory".to_owned());

@@ -23,8 +23,8 @@ impl Medium {
     pub(super) fn of(copy: &Copy) -> Self {
         let stat = rustix::fs::fstatfs(copy.root()).ok();
         let free = stat.and_then(|stat| {
-            let (blocks, size) = (u64::try_from(stat.f_bavail).ok()?, u64::try_from(stat.f_bsize).ok()?);
-            blocks.checked_mul(size)
+            let size = u64::try_from(stat.f_bsize).ok()?;
+            stat.f_bavail.checked_mul(size)
         });
         let file_system = stat.map_or_else(|| "unknown".to_owned(), |stat| name(i128::from(stat.f_type)));
         let volatile = matches!(file_system.as_str(), "tmpfs" | "ramfs");

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::VaultError;
 use super::copies::{Copies, Failure};
+use super::copy::Copy;
 use super::write;
 use crate::encoding::Digest;
 use crate::transcript::place::crowded_directory;
-use crate::transcript::{Fate, GenerationFile, Judgement, Place, Snapshot, judge};
+use crate::transcript::{CopyView, Fate, GenerationFile, Judgement, Place, Snapshot, judge};
 
 /// What merging did.
 #[derive(Debug, Default)]
@@ -31,17 +32,18 @@ struct Wanted<'a> {
 
 impl Copies {
     /// Adds to every copy the files that it lacks and others have. Not spread: what the verdict found fault with, secrets of
-    /// extinct generations, and what was admitted.
+    /// extinct generations, and what was admitted. A copy without a good mark gives, and takes nothing.
     ///
     /// # Errors
-    /// [`VaultError`] if no copy can be read.
+    /// [`VaultError`] if a copy cannot be read any more.
     pub fn merge(&self) -> Result<Merged, VaultError> {
         let snapshot = self.snapshot()?;
         let judgement = judge(&snapshot);
         let mut merged = Merged::default();
-        if snapshot.copies.len() < self.copies.len() {
-            // A copy became unreadable since it was opened: places would not match.
-            return Ok(merged);
+        let same = |(copy, view): (&Copy, &CopyView)| copy.path().display().to_string() == view.path;
+        if snapshot.copies.len() != self.copies.len() || !self.copies.iter().zip(&snapshot.copies).all(same) {
+            // One became unreadable since it was opened, or another vault was put in its place.
+            return Err(VaultError::Changed);
         }
         for (to, copy) in self.copies.iter().enumerate() {
             if snapshot.copies[to].mark().is_none_or(|mark| mark.vault != snapshot.vault) {

@@ -62,7 +62,20 @@ fn no_copy_a_missing_copy_and_the_same_copy_twice() {
     assert!(matches!(same, Err(VaultError::Same { .. })));
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    assert!(matches!(Copies::open(&[empty]), Err(VaultError::Snapshot(_))));
+    assert!(matches!(Copies::open(std::slice::from_ref(&empty)), Err(VaultError::NoCopy { .. })));
+    // A mount point without its medium is no copy, and nothing is written there.
+    let copies = Copies::open(&[empty.clone(), paths[0].clone()]).unwrap();
+    assert!(copies.unavailable()[0].why.contains("holds no copy"));
+    copies.write_new(Path::new("inbox/x.age"), b"x").unwrap().require(1).unwrap();
+    copies.merge().unwrap();
+    assert!(fs::read_dir(&empty).unwrap().next().is_none());
+    fs::remove_file(paths[0].join("vault.json")).unwrap();
+    put(&paths[0], "copy.json", b"{}");
+    let copies = Copies::open(&paths).unwrap();
+    let written = copies.write_new(Path::new("inbox/y.age"), b"y").unwrap();
+    assert!(matches!(written.failures[0].error, VaultError::Unmarked { .. }) && written.on == paths[1..]);
+    let (_, written) = copies.write_stream(Path::new("inbox/z.age"), |_| Ok::<_, VaultError>(())).unwrap();
+    assert_eq!(written.on, paths[1..]);
 }
 
 #[test]
@@ -373,6 +386,28 @@ fn an_unratified_successor_does_not_let_anything_be_removed() {
     let copies = Copies::open(&paths).unwrap();
     let snapshot = copies.snapshot().unwrap();
     assert!(cleanup(&copies, &snapshot, &judge(&snapshot)).unwrap().removed.is_empty());
+}
+
+#[test]
+fn an_unsettled_fork_keeps_its_branches_though_their_parent_is_extinct() {
+    let (mut world, first) = World::founded(2, 3);
+    let plans = [world.plan(Some(&first), 2), world.plan(Some(&first), 3)];
+    let [a, b] = plans.map(|plan| world.make(Some(&first), plan, &[1, 2, 3]));
+    world.close_all(&[&first, &a], &[1]);
+    world.close_all(&[&first, &b], &[3]);
+    let (_dir, paths) = on_disk(&world);
+    let copies = Copies::open(&paths).unwrap();
+    let snapshot = copies.snapshot().unwrap();
+    let judgement = judge(&snapshot);
+    assert!(judgement.generation(&first.digest).unwrap().extinct && judgement.current().is_err());
+    for made in [&a, &b] {
+        let fate = judgement.knows_ceremony(&made.manifest.plan.digest());
+        assert_eq!(fate, Some(crate::transcript::Fate::Committed));
+    }
+    assert!(cleanup(&copies, &snapshot, &judgement).unwrap().removed.is_empty());
+    fs::remove_file(paths[1].join(a.path("shares/01-alice.age"))).unwrap();
+    copies.merge().unwrap();
+    assert!(paths[1].join(a.path("shares/01-alice.age")).exists());
 }
 
 #[test]

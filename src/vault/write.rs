@@ -55,42 +55,36 @@ impl<'a> Part<'a> {
 
     /// Brings the bytes to the medium, gives the file its name, and reads it back.
     pub fn finish(self) -> Result<Digest, VaultError> {
-        let relative = self.relative.clone();
-        match self.try_finish() {
-            Ok(digest) => {
-                fault::point(&format!("write:{relative}:after"));
-                Ok(digest)
-            }
-            Err((error, part)) => {
-                part.give_up();
-                Err(error)
+        let mut named = false;
+        let finished = self.try_finish(&mut named);
+        match &finished {
+            Ok(_) => fault::point(&format!("write:{}:after", self.relative)),
+            Err(_) => {
+                if named {
+                    // It got its name in this very call, and does not deserve it.
+                    let _ = rustix::fs::unlinkat(&self.directory, &self.name, AtFlags::empty());
+                }
+                self.give_up();
             }
         }
+        finished
     }
 
-    fn try_finish(self) -> Result<Digest, (VaultError, Self)> {
+    fn try_finish(&self, named: &mut bool) -> Result<Digest, VaultError> {
+        let error = |error: io::Error| self.copy.error(&self.relative, "write", error);
         let written = Digest::from_bytes(self.hash.clone().finalize().into());
         fault::point(&format!("fsync:{}:before", self.relative));
-        if let Err(error) = self.file.sync_all() {
-            return Err((self.copy.error(&self.relative, "write", error), self));
-        }
+        self.file.sync_all().map_err(error)?;
         fault::point(&format!("fsync:{}:after", self.relative));
         fault::point(&format!("rename:{}:before", self.relative));
-        if let Err(error) = self.rename() {
-            return Err((error, self));
-        }
+        self.rename()?;
+        *named = true;
         fault::point(&format!("rename:{}:after", self.relative));
-        if let Err(error) = sync_directory(&self.directory) {
-            return Err((self.copy.error(&self.relative, "write", error), self));
+        sync_directory(&self.directory).map_err(error)?;
+        if read_back(self.copy, &self.relative)? == Some(written) {
+            return Ok(written);
         }
-        match read_back(self.copy, &self.relative) {
-            Ok(Some(digest)) if digest == written => Ok(written),
-            Ok(_) => {
-                let (copy, file) = (self.copy.path().to_owned(), self.relative.clone());
-                Err((VaultError::Altered { copy, file }, self))
-            }
-            Err(error) => Err((error, self)),
-        }
+        Err(VaultError::Altered { copy: self.copy.path().to_owned(), file: self.relative.clone() })
     }
 
     /// Gives the file its name, if nothing has that name.
@@ -147,11 +141,25 @@ pub(super) fn read_back(copy: &Copy, relative: &str) -> Result<Option<Digest>, V
     read::digest(&mut file).map(Some).map_err(|error| copy.error(relative, "read", error))
 }
 
+/// Brings a file that stands there already to the medium: the run that wrote it may have ended before that.
+fn settle(copy: &Copy, relative: &str) -> Result<(), VaultError> {
+    let error = |error: io::Error| copy.error(relative, "write", error);
+    if let Some(file) = copy.file(relative)? {
+        match file.sync_all() {
+            // A medium that is read-only has it already.
+            Err(failed) if failed.kind() != io::ErrorKind::ReadOnlyFilesystem => return Err(error(failed)),
+            _ => {}
+        }
+    }
+    let directory = relative.rsplit_once('/').map_or("", |(directory, _)| directory);
+    sync_directory(&copy.directory(directory, false)?).map_err(error)
+}
+
 /// Writes a new file; it is no error if exactly these bytes stand there already.
 pub(super) fn write_new(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
     if let Some(digest) = read_back(copy, relative)? {
         if digest == Digest::of(bytes) {
-            return Ok(());
+            return settle(copy, relative);
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
@@ -169,7 +177,7 @@ pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) 
     let ((from, source), (copy, relative)) = (from, to);
     if let Some(found) = read_back(copy, relative)? {
         if found == digest {
-            return Ok(());
+            return settle(copy, relative);
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }

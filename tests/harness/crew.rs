@@ -181,12 +181,12 @@ impl Place {
 /// A drill with software tokens in `place`: `n` enrolled custodians with their own PINs, and a founded vault with two copies.
 #[track_caller]
 pub fn found_on_software_tokens(place: &Place, n: usize) {
-    for index in 0..n {
+    for (index, name) in NAMES.iter().enumerate().take(n) {
         let options = SoftCardOptions { firmware: (5, 7, 1), serial: 100 + index as u32, ..SoftCardOptions::default() };
-        claviger::token::soft::create_token(&place.path("tokens"), NAMES[index], options).unwrap();
+        claviger::token::soft::create_token(&place.path("tokens"), name, options).unwrap();
         change_pin_of_software_token(place, index);
-        let output = place.text(&format!("{}.json", NAMES[index]));
-        let mut terminal = claviger(&place.soft(), &["enrol", "--name", NAMES[index], "-o", &output], None);
+        let output = place.text(&format!("{name}.json"));
+        let mut terminal = claviger(&place.soft(), &["enrol", "--name", name, "-o", &output], None);
         assert_eq!(Crew::of(&[index]).hold(&mut terminal, || {}), 0, "{}", terminal.screen());
     }
     let everybody: Vec<usize> = (0..n).collect();

@@ -86,15 +86,13 @@ fn made(generations: &[GenerationState], ceremony: Digest) -> Option<usize> {
     made.max_by_key(|&place| (generations[place].committed, generations[place].commit, std::cmp::Reverse(place)))
 }
 
-/// Whether a ceremony outside of the line can never come into it: what it consumes is extinct, or a ratified
-/// generation stands where its own would.
+/// Whether a ceremony outside of the line can never come into it: a ratified generation stands where its own would, or
+/// later. That what it consumes is extinct is not enough: in an unsettled fork that holds for every branch, and one of
+/// them is to be opened.
 fn is_dead(generations: &[GenerationState], line: &[usize], ceremony: &Ceremony<'_>) -> bool {
-    let parent = ceremony.plan.parent;
-    let extinct = generations.iter().any(|state| Some(state.digest) == parent && state.committed && state.extinct);
-    extinct
-        || line.iter().map(|&place| &generations[place]).any(|state| {
-            state.ratified && state.generation >= ceremony.plan.generation && state.ceremony != ceremony.id
-        })
+    line.iter()
+        .map(|&place| &generations[place])
+        .any(|state| state.ratified && state.generation >= ceremony.plan.generation && state.ceremony != ceremony.id)
 }
 
 fn fate(

@@ -230,6 +230,7 @@ fn a_signature_makes_evidence_and_nothing_else_does() {
 #[test]
 fn texts_and_file_names() {
     assert!(is_text("") && is_text(&"\u{e9}".repeat(500)) && !is_text(&"a".repeat(501)) && !is_text("a\nb"));
+    assert!(!is_text("INC-1 \u{202e}2-CNI") && !is_text("a\u{200b}b"));
     assert!(is_file_name("root.password.age"));
     for bad in ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b"] {
         assert!(!is_file_name(bad), "{bad:?}");
