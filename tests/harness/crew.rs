@@ -181,6 +181,14 @@ impl Place {
 /// A drill with software tokens in `place`: `n` enrolled custodians with their own PINs, and a founded vault with two copies.
 #[track_caller]
 pub fn found_on_software_tokens(place: &Place, n: usize) {
+    enrol_software_tokens(place, n);
+    let everybody: Vec<usize> = (0..n).collect();
+    assert_eq!(found(place, &place.soft(), &everybody, None, || {}), 0);
+}
+
+/// Software tokens of `n` custodians with their own PINs, and their enrolments.
+#[track_caller]
+pub fn enrol_software_tokens(place: &Place, n: usize) {
     for (index, name) in NAMES.iter().enumerate().take(n) {
         let options = SoftCardOptions { firmware: (5, 7, 1), serial: 100 + index as u32, ..SoftCardOptions::default() };
         claviger::token::soft::create_token(&place.path("tokens"), name, options).unwrap();
@@ -189,8 +197,6 @@ pub fn found_on_software_tokens(place: &Place, n: usize) {
         let mut terminal = claviger(&place.soft(), &["enrol", "--name", name, "-o", &output], None);
         assert_eq!(Crew::of(&[index]).hold(&mut terminal, || {}), 0, "{}", terminal.screen());
     }
-    let everybody: Vec<usize> = (0..n).collect();
-    assert_eq!(found(place, &place.soft(), &everybody, None, || {}), 0);
 }
 
 fn change_pin_of_software_token(place: &Place, index: usize) {

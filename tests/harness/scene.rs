@@ -71,22 +71,28 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Founded, with one item in generation 2.
+    /// Founded on `vault` and `copy`, with one item in generation 2.
     #[track_caller]
     pub fn new(k: usize, n: usize) -> Self {
-        let scene = Self::founded(k, n);
-        scene.place.seal(ITEM, "opaque", SECRET.as_bytes());
-        let first: Vec<usize> = (0..k).collect();
-        scene.hold(&["rotate"], &["vault", "copy"], &first).expect(0, &[]);
-        scene
+        Self::on_copies(k, n, &["vault", "copy"])
     }
 
-    /// Founded, nothing sealed.
+    /// The same on these copies, of which the policy wants two.
     #[track_caller]
-    pub fn founded(k: usize, n: usize) -> Self {
+    pub fn on_copies(k: usize, n: usize, copies: &[&str]) -> Self {
         let place = Place::new(k);
-        crew::found_on_software_tokens(&place, n);
-        Self { place, k, n }
+        crew::enrol_software_tokens(&place, n);
+        let scene = Self { place, k, n };
+        let policy = scene.place.text("policy.toml");
+        let enrolments: Vec<String> = (0..n).map(|index| scene.place.text(&format!("{}.json", NAMES[index]))).collect();
+        let mut found = vec!["found"];
+        found.extend(enrolments.iter().map(String::as_str));
+        found.extend(["--policy", &policy]);
+        let everybody: Vec<usize> = (0..n).collect();
+        scene.hold(&found, copies, &everybody).expect(0, &[]);
+        scene.place.seal(ITEM, "opaque", SECRET.as_bytes());
+        scene.hold(&["rotate"], copies, &everybody[..k]).expect(0, &[]);
+        scene
     }
 
     /// `COMMAND... VAULT...` with these people; `command[1..]` follows the vaults.
