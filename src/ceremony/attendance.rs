@@ -110,6 +110,11 @@ impl<'r> Round<'r> {
         }
     }
 
+    /// A round in which anybody of `roster` may be served, and nobody must.
+    pub fn for_anybody(vault: Digest, roster: &'r [RosterEntry]) -> Self {
+        Self::new(vault, roster, 0)
+    }
+
     /// Further custodians are needed.
     pub fn need(&mut self, more: usize) {
         self.needed = self.served.len() + more;
@@ -180,7 +185,7 @@ impl<'r> Round<'r> {
 
     /// Too few can still come: nobody spends a PIN and a share key on that.
     fn is_hopeless(&self) -> bool {
-        self.served.len() + self.left() < self.needed
+        self.left() == 0 || self.served.len() + self.left() < self.needed
     }
 
     fn not_enough(&self) -> CeremonyError {
@@ -192,13 +197,17 @@ impl<'r> Round<'r> {
     }
 
     fn announce(&self, room: &mut dyn Room) {
-        let missing = self.needed - self.served.len();
+        let missing = self.needed.saturating_sub(self.served.len());
         let names: Vec<&str> = self
             .roster
             .iter()
             .filter(|entry| !self.served.contains(&entry.index))
             .map(|entry| entry.name.as_str())
             .collect();
+        if self.needed == 0 {
+            room.say(&format!("\nWhose card comes next? {}.", names.join(", ")));
+            return;
+        }
         let cards = if missing == 1 { "1 more card is needed" } else { &format!("{missing} more cards are needed") };
         room.say(&format!("\n{cards}, in any order: {}.", names.join(", ")));
     }

@@ -5,6 +5,7 @@
 //! signed. Cut anywhere, it can be done again.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::encoding::{Document, PublicKey, Time};
 use crate::policy::{Policy, Touch};
@@ -15,14 +16,14 @@ use crate::token::anchor::Anchor;
 use crate::token::custody;
 use crate::token::piv::{Piv, SlotKey};
 use crate::token::slot::Slot;
-use crate::transcript::{CeremonyKind, Closing, GenerationState, Judgement, Plan, RosterEntry};
+use crate::transcript::{CeremonyKind, Closing, GenerationState, Half, Judgement, Plan, RosterEntry};
 use crate::vault::{Copies, layout};
 
 use super::admission::{Welcome, may_close};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::commit::Committed;
 use super::open::{describe, open_share, refused};
-use super::setting::write_signed;
+use super::setting::required;
 use super::{CeremonyError, Setting};
 
 /// Evidence that the generation is ratified, with k of its shares. Consumed by the reveal.
@@ -169,9 +170,21 @@ impl ClosingDesk<'_> {
             .map_err(CeremonyError::from)?;
         let bytes = closing.encode();
         let signature = visit.sign(&bytes)?.to_der();
-        let path = |half| layout::closing(&self.generation.directory, visit.entry, half);
-        write_signed(self.copies, self.policy, plan, path, &bytes, &signature)?;
+        // The signature first, so that a document never stands alone.
+        for (half, bytes) in [(Half::Signature, &signature), (Half::Body, &bytes)] {
+            let path = |copy: &Path| layout::closing(self.directory(copy), visit.entry, half);
+            let written = self.copies.write_new_each(path, bytes).map_err(CeremonyError::from)?;
+            written.require(required(self.policy, plan)).map_err(CeremonyError::from)?;
+        }
         Ok(())
+    }
+
+    /// The ceremony's directory on a copy. A copy that missed the ceremony may have had another one under that name.
+    fn directory(&self, copy: &Path) -> &str {
+        let path = copy.display().to_string();
+        let place = self.judgement.copies.iter().position(|copy| copy.path == path);
+        let here = place.and_then(|place| self.judgement.directory_of(place, &self.committed.id));
+        here.unwrap_or(&self.generation.directory)
     }
 
     /// Destroys every older share key, writes *closed* into the anchor, and says which keys are gone.

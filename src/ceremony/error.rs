@@ -254,7 +254,7 @@ impl Advice for CeremonyError {
             }
             Self::CopiesMissing { .. } => "bring the other copies and give their directories as further VAULTs",
             Self::TooFewCopies { .. } => {
-                "bring more media and give each as a further VAULT; a copy of the whole directory onto another medium counts too"
+                "bring the vault's other media and give each as a further VAULT; a directory that was copied by hand does not count"
             }
             Self::Unfinished { .. } => "run `claviger resume VAULT`: any k custodians can finish it",
             Self::NothingToResume => "`claviger status VAULT` says where the vault stands",

@@ -220,6 +220,22 @@ impl Copies {
         Ok(self.each(file.clone(), |copy| write::write_new(copy, &file, bytes)))
     }
 
+    /// Like [`Self::write_new`], with a path for each copy: one ceremony may stand in directories of different names.
+    ///
+    /// # Errors
+    /// As [`Self::write_new`].
+    pub fn write_new_each(&self, path: impl Fn(&Path) -> PathBuf, bytes: &[u8]) -> Result<Written, VaultError> {
+        let mut files = Vec::with_capacity(self.copies.len());
+        for copy in &self.copies {
+            files.push((copy.path(), vault_path(&path(copy.path()))?));
+        }
+        let file = files.first().map(|(_, file)| file.clone()).unwrap_or_default();
+        Ok(self.each(file, |copy| match files.iter().find(|(path, _)| *path == copy.path()) {
+            Some((_, file)) => write::write_new(copy, file, bytes),
+            None => Err(VaultError::Changed),
+        }))
+    }
+
     /// Writes a new file in constant memory: on the first copy that takes it, and from there to the others. `fill` is
     /// called again, from its beginning, where a medium fails while it is written.
     ///

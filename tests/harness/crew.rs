@@ -38,6 +38,8 @@ pub const INSERT: &str = "Insert the next card";
 /// What the program says then.
 pub const SHOWN: &str = "Press any key when you are done.";
 const NEW_CODE: &str = ", your new P";
+/// Every prompt that a crew knows.
+pub const PROMPTS: [&str; 6] = [PIN, CONFIRM, CHOOSE, INSERT, SHOWN, NEW_CODE];
 const ONCE_MORE: &str = " once more:";
 
 impl Crew {
@@ -62,23 +64,41 @@ impl Crew {
     /// The same; `swap` is given the screen so far.
     #[track_caller]
     pub fn hold_reading(&mut self, terminal: &mut Terminal, mut swap: impl FnMut(&str)) -> i32 {
-        while let Some((which, before)) = terminal.next(&[PIN, CONFIRM, CHOOSE, INSERT, SHOWN, NEW_CODE]) {
-            match which {
-                0 => self.give_pin(terminal, &before),
-                1 => terminal.type_line("yes"),
-                2 => {
-                    let word = if self.choices.is_empty() { String::new() } else { self.choices.remove(0) };
-                    terminal.type_line(&word);
-                }
-                3 => swap(terminal.screen()),
-                4 => {
-                    self.shown.push(last_screen(&before));
-                    terminal.type_bytes(b" ");
-                }
-                _ => self.choose_code(terminal, &before),
-            }
+        while let Some((which, before)) = terminal.next(&PROMPTS) {
+            let screen = terminal.screen().to_owned();
+            self.answer(terminal, which, &before, &mut || swap(&screen));
         }
         terminal.exit_code()
+    }
+
+    /// Holds the ceremony until `text` is shown.
+    #[track_caller]
+    pub fn hold_until(&mut self, terminal: &mut Terminal, text: &str) {
+        let [pin, confirm, choose, insert, shown, new_code] = PROMPTS;
+        loop {
+            match terminal.expect_any(&[pin, confirm, choose, insert, shown, new_code, text]) {
+                (6, _) => return,
+                (which, before) => self.answer(terminal, which, &before, &mut || {}),
+            }
+        }
+    }
+
+    /// What the crew does at the prompt number `which` of [`PROMPTS`].
+    pub fn answer(&mut self, terminal: &mut Terminal, which: usize, before: &str, swap: &mut dyn FnMut()) {
+        match which {
+            0 => self.give_pin(terminal, before),
+            1 => terminal.type_line("yes"),
+            2 => {
+                let word = if self.choices.is_empty() { String::new() } else { self.choices.remove(0) };
+                terminal.type_line(&word);
+            }
+            3 => swap(),
+            4 => {
+                self.shown.push(last_screen(before));
+                terminal.type_bytes(b" ");
+            }
+            _ => self.choose_code(terminal, before),
+        }
     }
 
     fn give_pin(&mut self, terminal: &mut Terminal, before: &str) {
@@ -210,6 +230,14 @@ impl Place {
 /// A drill with software tokens in `place`: `n` enrolled custodians with their own PINs, and a founded vault with two copies.
 #[track_caller]
 pub fn found_on_software_tokens(place: &Place, n: usize) {
+    enrol_software_tokens(place, n);
+    let everybody: Vec<usize> = (0..n).collect();
+    assert_eq!(found(place, &place.soft(), &everybody, None, || {}), 0);
+}
+
+/// Software tokens of `n` custodians with their own PINs, and their enrolments.
+#[track_caller]
+pub fn enrol_software_tokens(place: &Place, n: usize) {
     for (index, name) in NAMES.iter().enumerate().take(n) {
         let options = SoftCardOptions { firmware: (5, 7, 1), serial: 100 + index as u32, ..SoftCardOptions::default() };
         claviger::token::soft::create_token(&place.path("tokens"), name, options).unwrap();
@@ -218,8 +246,6 @@ pub fn found_on_software_tokens(place: &Place, n: usize) {
         let mut terminal = claviger(&place.soft(), &["enrol", "--name", name, "-o", &output], None);
         assert_eq!(Crew::of(&[index]).hold(&mut terminal, || {}), 0, "{}", terminal.screen());
     }
-    let everybody: Vec<usize> = (0..n).collect();
-    assert_eq!(found(place, &place.soft(), &everybody, None, || {}), 0);
 }
 
 fn change_pin_of_software_token(place: &Place, index: usize) {

@@ -71,22 +71,28 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Founded, with one item in generation 2.
+    /// Founded on `vault` and `copy`, with one item in generation 2.
     #[track_caller]
     pub fn new(k: usize, n: usize) -> Self {
-        let scene = Self::founded(k, n);
-        scene.place.seal(ITEM, "opaque", SECRET.as_bytes());
-        let first: Vec<usize> = (0..k).collect();
-        scene.hold(&["rotate"], &["vault", "copy"], &first).expect(0, &[]);
-        scene
+        Self::on_copies(k, n, &["vault", "copy"])
     }
 
-    /// Founded, nothing sealed.
+    /// The same on these copies, of which the policy wants two.
     #[track_caller]
-    pub fn founded(k: usize, n: usize) -> Self {
+    pub fn on_copies(k: usize, n: usize, copies: &[&str]) -> Self {
         let place = Place::new(k);
-        crew::found_on_software_tokens(&place, n);
-        Self { place, k, n }
+        crew::enrol_software_tokens(&place, n);
+        let scene = Self { place, k, n };
+        let policy = scene.place.text("policy.toml");
+        let enrolments: Vec<String> = (0..n).map(|index| scene.place.text(&format!("{}.json", NAMES[index]))).collect();
+        let mut found = vec!["found"];
+        found.extend(enrolments.iter().map(String::as_str));
+        found.extend(["--policy", &policy]);
+        let everybody: Vec<usize> = (0..n).collect();
+        scene.hold(&found, copies, &everybody).expect(0, &[]);
+        scene.place.seal(ITEM, "opaque", SECRET.as_bytes());
+        scene.hold(&["rotate"], copies, &everybody[..k]).expect(0, &[]);
+        scene
     }
 
     /// `COMMAND... VAULT...` with these people; `command[1..]` follows the vaults.
@@ -171,6 +177,25 @@ impl Scene {
     /// The anchor that custodian `index` has of `vault`.
     pub fn anchor(&self, index: usize, vault: Digest) -> Anchor {
         self.with_token(index, |piv| anchor(piv, vault))
+    }
+
+    /// The token of `from` from now on is the file of `to`: claviger asks in the order of the names.
+    pub fn rename(&self, from: &str, to: &str) {
+        let token = |name: &str| self.place.path("tokens").join(format!("{name}.token"));
+        std::fs::rename(token(from), token(to)).unwrap();
+    }
+
+    /// The custodian does not come.
+    pub fn take_out(&self, name: &str) {
+        let tokens = self.place.path("tokens");
+        let away = self.place.path(&format!("{name}.away"));
+        std::fs::rename(tokens.join(format!("{name}.token")), away).unwrap();
+    }
+
+    /// The custodian comes again.
+    pub fn bring_back(&self, name: &str) {
+        let away = self.place.path(&format!("{name}.away"));
+        std::fs::rename(away, self.place.path("tokens").join(format!("{name}.token"))).unwrap();
     }
 
     /// Does something with a custodian's token, without its PIN.
