@@ -69,7 +69,13 @@ pub(super) fn close(setting: &mut Setting<'_>, committed: Committed) -> Result<R
         ));
         round.need(1);
         let mut desk = ClosingDesk { committed: &committed, generation: &generation, copies, judgement, policy };
-        shares.push(round.next(*source, *room, &mut desk)?.1);
+        let next = round.next(*source, *room, &mut desk).map_err(|error| match error {
+            CeremonyError::NotEnough { .. } => {
+                CeremonyError::NotExtinct { needed: missing.needed, holders: missing.names.clone() }
+            }
+            error => error,
+        });
+        shares.push(next?.1);
     }
 }
 
