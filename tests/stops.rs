@@ -5,9 +5,9 @@ mod harness;
 
 use std::collections::BTreeMap;
 
+use harness::Terminal;
 use harness::crew::{self, Crew, NAMES, PROMPTS, Place};
 use harness::scene::{ITEM, RECOVER, SECRET, Scene, flat, without_terminal};
-use harness::Terminal;
 
 const VAULTS: [&str; 2] = ["vault", "copy"];
 const SHOWN: usize = 4;
@@ -65,12 +65,17 @@ impl Template {
 /// Stops `command` at each of its prompts in turn; what was stopped where is given to `after`. How many prompts it has.
 #[track_caller]
 fn sweep(
-    template: &Template, command: &[&str], vaults: &[&str], who: &[usize], mut after: impl FnMut(&Scene, usize, &Stopped),
+    template: &Template,
+    command: &[&str],
+    vaults: &[&str],
+    who: &[usize],
+    mut after: impl FnMut(&Scene, usize, &Stopped),
 ) -> usize {
     for prompt in 0.. {
         let (_, key) = KEYS[prompt % 2];
         let scene = template.scene(2, 3);
-        let command: Vec<String> = command.iter().map(|argument| argument.replace("DIR", &scene.place.text(""))).collect();
+        let command: Vec<String> =
+            command.iter().map(|argument| argument.replace("DIR", &scene.place.text(""))).collect();
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let mut terminal = scene.start(&command, vaults);
         let Some(stopped) = stop_at(&mut terminal, &mut Crew::of(who), prompt, key) else {
@@ -241,8 +246,12 @@ fn no_terminal() {
     let scene = Scene::new(2, 3);
     let before = crew::tree(&scene.place.path(""));
     let output = scene.place.text("out.json");
-    let (vault, copy, policy, alice) =
-        (scene.place.text("vault"), scene.place.text("copy"), scene.place.text("policy.toml"), scene.place.text("alice.json"));
+    let (vault, copy, policy, alice) = (
+        scene.place.text("vault"),
+        scene.place.text("copy"),
+        scene.place.text("policy.toml"),
+        scene.place.text("alice.json"),
+    );
     let new = scene.place.text("new");
     let mut recover = vec![RECOVER[0], &vault, &copy];
     recover.extend(&RECOVER[1..]);
@@ -255,7 +264,10 @@ fn no_terminal() {
         args.extend(command.iter().map(|argument| (*argument).to_owned()));
         let (code, said) = without_terminal(&args.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(code, 2, "{command:?}: {said}");
-        assert!(said.starts_with("claviger: error: this command needs a person at a terminal, and there is none\n"), "{said}");
+        assert!(
+            said.starts_with("claviger: error: this command needs a person at a terminal, and there is none\n"),
+            "{said}"
+        );
         assert!(said.contains("claviger: hint: run it at a terminal"), "{said}");
     }
     assert!(before == crew::tree(&scene.place.path("")), "something was written");
