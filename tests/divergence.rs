@@ -134,7 +134,10 @@ fn it_turns_up(apart: &Apart) {
 
     // On its own copies it can be finished by nobody, and shows nothing.
     let seen = scene.hold(&["resume"], &BOTH, &[0, 1, 2]);
-    seen.expect(4, &["it has closed another generation 3 than the one in this copy", "claviger: hint: nothing is lost"]);
+    seen.expect(
+        4,
+        &["it has closed another generation 3 than the one in this copy", "claviger: hint: nothing is lost"],
+    );
     seen.reveals_nothing();
     assert_eq!(seen.pins_typed, 0);
     assert_eq!(ratified(&BOTH).len(), 2);
@@ -229,7 +232,14 @@ fn what_was_never_committed_is_abandoned_where_all_its_copies_are() {
     // One of its two copies is away: it may have been committed there.
     crew::copy_tree(&scene.place.path("vault"), &scene.place.path("alone"));
     let seen = scene.hold(&RECOVER, &["alone"], &[0, 1, 2]);
-    seen.expect(5, &["was begun on 1 more copies than are here", "It may have been committed there.", "claviger: hint: bring the other copies"]);
+    seen.expect(
+        5,
+        &[
+            "was begun on 1 more copies than are here",
+            "It may have been committed there.",
+            "claviger: hint: bring the other copies",
+        ],
+    );
     assert_eq!(seen.reveals_nothing().pins_typed, 0);
     let seen = scene.hold(&RECOVER, &BOTH, &[1, 2]);
     let abandons = format!("Abandons: ceremony {}, number 3, never committed", left.short());

@@ -69,16 +69,22 @@ fn cards_of_others_are_left_alone() {
     let other = Scene::new(2, 3);
     let tokens = scene.place.path("tokens");
     for (from, to) in [("alice", "aa-other-vault"), ("bob", "ab-other-vault")] {
-        std::fs::copy(other.place.path("tokens").join(format!("{from}.token")), tokens.join(format!("{to}.token"))).unwrap();
+        std::fs::copy(other.place.path("tokens").join(format!("{from}.token")), tokens.join(format!("{to}.token")))
+            .unwrap();
     }
     // One that belongs to nobody.
     claviger::token::soft::create_token(&tokens, "ac-new", claviger::token::soft::SoftCardOptions::default()).unwrap();
     let theirs: Vec<_> = ["aa-other-vault", "ab-other-vault", "ac-new"]
-        .map(|name| (tokens.join(format!("{name}.token")), std::fs::read(tokens.join(format!("{name}.token"))).unwrap()))
+        .map(|name| {
+            (tokens.join(format!("{name}.token")), std::fs::read(tokens.join(format!("{name}.token"))).unwrap())
+        })
         .into();
     let seen = scene.hold(&RECOVER, &VAULTS, &[0, 1]);
     let nobody = "belongs to no custodian of this vault. Nothing was done with it.";
-    seen.expect(0, &[&format!("The card in aa-other-vault.token {nobody}"), &format!("The card in ac-new.token {nobody}")]);
+    seen.expect(
+        0,
+        &[&format!("The card in aa-other-vault.token {nobody}"), &format!("The card in ac-new.token {nobody}")],
+    );
     assert_eq!((seen.shown.as_slice(), seen.pins_typed), ([SECRET.to_owned()].as_slice(), 4));
     assert!(theirs.iter().all(|(path, bytes)| std::fs::read(path).unwrap() == *bytes), "a foreign token was changed");
 
@@ -99,7 +105,13 @@ fn cards_of_others_are_left_alone() {
     scene.take_out("carol");
     std::fs::copy(tokens.join("alice.token"), tokens.join("zz-alice-again.token")).unwrap();
     let seen = scene.hold(&RECOVER, &VAULTS, &[0]);
-    seen.expect(3, &["This is alice's card, and alice has done this round: take it out.", "2 custodians are needed and 1 took part"]);
+    seen.expect(
+        3,
+        &[
+            "This is alice's card, and alice has done this round: take it out.",
+            "2 custodians are needed and 1 took part",
+        ],
+    );
     assert_eq!(seen.reveals_nothing().pins_typed, 1);
     std::fs::remove_file(tokens.join("zz-alice-again.token")).unwrap();
     scene.bring_back("bob");
@@ -135,14 +147,19 @@ fn the_wrong_vault_the_wrong_words_and_the_wrong_tokens() {
     assert_eq!(scene.hold(&expected, &VAULTS, &[0, 1]).expect(0, &[]).shown, [SECRET]);
 
     let seen = scene.hold(&RECOVER, &["nothing-there"], &[]);
-    seen.expect(2, &["claviger: error: no copy of a vault can be read", "nothing-there", "claviger: hint: check the path"]);
+    seen.expect(
+        2,
+        &["claviger: error: no copy of a vault can be read", "nothing-there", "claviger: hint: check the path"],
+    );
     let no_item = ["recover", "roof-password", "--incident", "1", "--reason", "r", "--requester", "x"];
     let seen = scene.hold(&no_item, &VAULTS, &[0, 1]);
     seen.expect(2, &["claviger: error: the vault has no item roof-password; it has root-password", "claviger: hint:"]);
     assert_eq!(seen.pins_typed, 0);
     let mut long = RECOVER.to_vec();
     long.extend(["--for", "4000h"]);
-    scene.hold(&long, &VAULTS, &[0, 1]).expect(5, &["the policy allows grants of at most", "claviger: hint: ask for less with --for"]);
+    scene
+        .hold(&long, &VAULTS, &[0, 1])
+        .expect(5, &["the policy allows grants of at most", "claviger: hint: ask for less with --for"]);
     scene.no_try_was_lost();
 }
 
@@ -166,7 +183,8 @@ fn the_credential_goes_where_it_is_told_and_nowhere_else() {
     // It is there: refused before anybody does anything.
     let before = crew::tree(&scene.place.path(""));
     let seen = recover_to(&scene, &["--out", &file]);
-    seen.expect(2, &["claviger: error: writing the credential to", "already exists", "claviger: hint:"]).reveals_nothing();
+    seen.expect(2, &["claviger: error: writing the credential to", "already exists", "claviger: hint:"])
+        .reveals_nothing();
     assert_eq!(seen.pins_typed, 0);
     let seen = recover_to(&scene, &["--out", &scene.place.text("no/such/directory")]);
     seen.expect(2, &["claviger: error: writing the credential to", "claviger: hint:"]).reveals_nothing();
@@ -174,7 +192,14 @@ fn the_credential_goes_where_it_is_told_and_nowhere_else() {
 
     // The command fails after everything was done: `resume` reveals it again under the same grant.
     let seen = recover_to(&scene, &["--to", "cat > /dev/null; exit 7"]);
-    seen.expect(4, &["claviger: error: the command cat > /dev/null; exit 7 did not take the credential", "claviger: hint:", "claviger resume"]);
+    seen.expect(
+        4,
+        &[
+            "claviger: error: the command cat > /dev/null; exit 7 did not take the credential",
+            "claviger: hint:",
+            "claviger resume",
+        ],
+    );
     seen.reveals_nothing();
     let copy = scene.place.text("taken");
     let seen = scene.hold(&["resume", "--to", &format!("cat > {copy}")], &VAULTS, &[0, 1]);
@@ -222,11 +247,10 @@ fn tokens_that_cannot_be_had() {
     };
     let nowhere = scene.place.text("no-pcscd");
     let before = crew::tree(&scene.place.path("vault"));
-    run("pcsc", &[("PCSCLITE_CSOCK_NAME", &nowhere)]).expect(
-        2,
-        &["claviger: error: the smart-card service (pcscd) does not answer", "claviger: hint:", "pcscd"],
-    );
-    run(&format!("soft:{nowhere}"), &[]).expect(2, &["the software token", "claviger: hint: check the directory after --tokens"]);
+    run("pcsc", &[("PCSCLITE_CSOCK_NAME", &nowhere)])
+        .expect(2, &["claviger: error: the smart-card service (pcscd) does not answer", "claviger: hint:", "pcscd"]);
+    run(&format!("soft:{nowhere}"), &[])
+        .expect(2, &["the software token", "claviger: hint: check the directory after --tokens"]);
     assert!(before == crew::tree(&scene.place.path("vault")));
     let (code, said) = without_terminal(&["--tokens", "floppy", "token", "list"]);
     assert_eq!(code, 2, "{said}");
@@ -337,12 +361,20 @@ fn with_a_changed_byte_recover_works_or_is_refused() {
         assert_eq!((seen.code, seen.shown.as_slice()), (0, [SECRET.to_owned()].as_slice()), "{kind}: {}", seen.screen);
         back();
         damage();
-        let seen = scene.hold_with(&RECOVER, &VAULTS[..1], Crew::of(&[0, 1, 2]).choosing(&["go", "without", "without", "without"]));
+        let seen = scene.hold_with(
+            &RECOVER,
+            &VAULTS[..1],
+            Crew::of(&[0, 1, 2]).choosing(&["go", "without", "without", "without"]),
+        );
         if seen.code == 0 {
             assert_eq!(seen.shown, [SECRET], "{kind}: {}", seen.screen);
         } else {
             seen.reveals_nothing();
-            assert!(seen.screen.contains("claviger: error:") && seen.screen.contains("claviger: hint:"), "{kind}: {}", seen.screen);
+            assert!(
+                seen.screen.contains("claviger: error:") && seen.screen.contains("claviger: hint:"),
+                "{kind}: {}",
+                seen.screen
+            );
         }
         scene.no_try_was_lost();
         back();

@@ -86,7 +86,10 @@ fn is_refused(scene: &Scene, old: &str, attended: &[usize]) {
         let crew = Crew::of(&everybody).choosing(&["go"]);
         let seen = scene.hold_with(command, &[old], crew);
         let needed = format!("claviger: error: {} custodians are needed and", scene.k);
-        seen.expect(3, &[&needed, "has closed generation 3, which this copy does not have: this copy is old, bring a newer one"]);
+        seen.expect(
+            3,
+            &[&needed, "has closed generation 3, which this copy does not have: this copy is old, bring a newer one"],
+        );
         seen.expect(3, &["claviger: hint: nothing is lost and nothing was revealed; bring"]).reveals_nothing();
         for &index in attended {
             let turned = format!("{}'s card cannot take part: it has closed generation 3", NAMES[index]);

@@ -5,9 +5,9 @@ mod harness;
 
 use std::collections::BTreeMap;
 
+use harness::Terminal;
 use harness::crew::{self, Crew, NAMES, PROMPTS, Place};
 use harness::scene::{ITEM, RECOVER, SECRET, Scene, flat, without_terminal};
-use harness::Terminal;
 
 const VAULTS: [&str; 2] = ["vault", "copy"];
 const SHOWN: usize = 4;
@@ -65,12 +65,17 @@ impl Template {
 /// Stops `command` at each of its prompts in turn; what was stopped where is given to `after`. How many prompts it has.
 #[track_caller]
 fn sweep(
-    template: &Template, command: &[&str], vaults: &[&str], who: &[usize], mut after: impl FnMut(&Scene, usize, &Stopped),
+    template: &Template,
+    command: &[&str],
+    vaults: &[&str],
+    who: &[usize],
+    mut after: impl FnMut(&Scene, usize, &Stopped),
 ) -> usize {
     for prompt in 0.. {
         let (_, key) = KEYS[prompt % 2];
         let scene = template.scene(2, 3);
-        let command: Vec<String> = command.iter().map(|argument| argument.replace("DIR", &scene.place.text(""))).collect();
+        let command: Vec<String> =
+            command.iter().map(|argument| argument.replace("DIR", &scene.place.text(""))).collect();
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let mut terminal = scene.start(&command, vaults);
         let Some(stopped) = stop_at(&mut terminal, &mut Crew::of(who), prompt, key) else {
@@ -237,12 +242,54 @@ fn found_and_enrol() {
 }
 
 #[test]
+fn enrol_a_new_card() {
+    use harness::{Pcscd, VirtualCard};
+    let pcscd = Pcscd::start(1);
+    let place = Place::new(2);
+    let output = place.text("alice.json");
+    let args = ["enrol", "--name", "alice", "-o", &output];
+    let prompts = [
+        ("alice, your new PIN:", crew::pin(0)),
+        ("once more:", crew::pin(0)),
+        ("alice, your new PUK:", "90817263".to_owned()),
+        ("once more:", "90817263".to_owned()),
+        ("alice, your PIN (3 tries left)", crew::pin(0)),
+    ];
+    for stopped in 0..prompts.len() {
+        let mut card: VirtualCard = crew::virtual_yubikey(70 + stopped as u32, (5, 7, 1));
+        pcscd.insert(0, &mut card);
+        let mut terminal = crew::claviger("pcsc", &args, Some(&pcscd));
+        for (prompt, answer) in &prompts[..stopped] {
+            terminal.answer(prompt, answer);
+        }
+        terminal.expect(prompts[stopped].0);
+        terminal.type_bytes(&[KEYS[stopped % 2].1]);
+        terminal.expect("claviger: error: stopped at a question");
+        terminal.expect("claviger: hint: nothing is lost");
+        terminal.expect_exit(3);
+        assert!(!place.path("alice.json").exists());
+        let wrong =
+            card.commands().into_iter().filter(|command| command.contains(" 63C2") || command.contains(" 63C1"));
+        assert_eq!(wrong.count(), 0, "a PIN or PUK try was lost");
+        // Again: what was done already is not asked for again.
+        let mut terminal = crew::claviger("pcsc", &args, Some(&pcscd));
+        assert_eq!(Crew::of(&[0]).hold(&mut terminal, || {}), 0, "{}", terminal.screen());
+        std::fs::remove_file(place.path("alice.json")).unwrap();
+        pcscd.remove(0, &mut card);
+    }
+}
+
+#[test]
 fn no_terminal() {
     let scene = Scene::new(2, 3);
     let before = crew::tree(&scene.place.path(""));
     let output = scene.place.text("out.json");
-    let (vault, copy, policy, alice) =
-        (scene.place.text("vault"), scene.place.text("copy"), scene.place.text("policy.toml"), scene.place.text("alice.json"));
+    let (vault, copy, policy, alice) = (
+        scene.place.text("vault"),
+        scene.place.text("copy"),
+        scene.place.text("policy.toml"),
+        scene.place.text("alice.json"),
+    );
     let new = scene.place.text("new");
     let mut recover = vec![RECOVER[0], &vault, &copy];
     recover.extend(&RECOVER[1..]);
@@ -255,7 +302,10 @@ fn no_terminal() {
         args.extend(command.iter().map(|argument| (*argument).to_owned()));
         let (code, said) = without_terminal(&args.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(code, 2, "{command:?}: {said}");
-        assert!(said.starts_with("claviger: error: this command needs a person at a terminal, and there is none\n"), "{said}");
+        assert!(
+            said.starts_with("claviger: error: this command needs a person at a terminal, and there is none\n"),
+            "{said}"
+        );
         assert!(said.contains("claviger: hint: run it at a terminal"), "{said}");
     }
     assert!(before == crew::tree(&scene.place.path("")), "something was written");

@@ -406,7 +406,9 @@ pub(super) fn describe(hindrance: &Hindrance) -> String {
             )
         }
         Hindrance::OtherLine { closed } => {
-            format!("it has closed another generation {closed} than the one in this copy: bring the copy that has that one")
+            format!(
+                "it has closed another generation {closed} than the one in this copy: bring the copy that has that one"
+            )
         }
         Hindrance::Elsewhere { ceremony, number, started } => {
             format!("it is in ceremony {} (number {number}, begun {started})", ceremony.short())

@@ -209,9 +209,8 @@ impl Scene {
 }
 
 /// `recover` of the item.
-pub const RECOVER: [&str; 8] = [
-    "recover", ITEM, "--incident", "INC-7", "--reason", "the identity provider is down", "--requester", "operations",
-];
+pub const RECOVER: [&str; 8] =
+    ["recover", ITEM, "--incident", "INC-7", "--reason", "the identity provider is down", "--requester", "operations"];
 
 /// The command, its vaults, and what follows.
 pub fn arguments(place: &Place, command: &[&str], vaults: &[&str]) -> Vec<String> {
