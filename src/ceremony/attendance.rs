@@ -110,6 +110,11 @@ impl<'r> Round<'r> {
         }
     }
 
+    /// A round in which anybody of `roster` may be served, and nobody must.
+    pub fn for_anybody(vault: Digest, roster: &'r [RosterEntry]) -> Self {
+        Self::new(vault, roster, 0)
+    }
+
     /// Further custodians are needed.
     pub fn need(&mut self, more: usize) {
         self.needed = self.served.len() + more;
@@ -180,7 +185,7 @@ impl<'r> Round<'r> {
 
     /// Too few can still come: nobody spends a PIN and a share key on that.
     fn is_hopeless(&self) -> bool {
-        self.served.len() + self.left() < self.needed
+        self.left() == 0 || self.served.len() + self.left() < self.needed
     }
 
     fn not_enough(&self) -> CeremonyError {
@@ -192,13 +197,17 @@ impl<'r> Round<'r> {
     }
 
     fn announce(&self, room: &mut dyn Room) {
-        let missing = self.needed - self.served.len();
+        let missing = self.needed.saturating_sub(self.served.len());
         let names: Vec<&str> = self
             .roster
             .iter()
             .filter(|entry| !self.served.contains(&entry.index))
             .map(|entry| entry.name.as_str())
             .collect();
+        if self.needed == 0 {
+            room.say(&format!("\nWhose card comes next? {}.", names.join(", ")));
+            return;
+        }
         let cards = if missing == 1 { "1 more card is needed" } else { &format!("{missing} more cards are needed") };
         room.say(&format!("\n{cards}, in any order: {}.", names.join(", ")));
     }
@@ -312,9 +321,7 @@ impl<'r> Round<'r> {
             if source.software() {
                 return Err(self.not_enough());
             }
-            room.say("Insert the next card; take another one out if there is no free reader. (Ctrl-C stops.)");
-            source.wait(present)?;
-            return Ok(());
+            return wait_for_card(present, source, room);
         }
         let again = Way { word: "again", meaning: "ask the custodians whose cards are here once more" };
         let other = Way { word: "other", meaning: "wait for another card" };
@@ -322,13 +329,24 @@ impl<'r> Round<'r> {
         let ways: &[Way<'_>] = if source.software() { &[stop, again] } else { &[again, other, stop] };
         match ways[room.choose("Nobody whose card is here went on. What now?", ways)?].word {
             "again" => self.deferred.clear(),
-            "other" => {
-                room.say("Insert the next card; take another one out if there is no free reader. (Ctrl-C stops.)");
-                source.wait(present)?;
-            }
+            "other" => wait_for_card(present, source, room)?,
             _ => return Err(self.not_enough()),
         }
         Ok(())
+    }
+}
+
+/// Asks for a card, once, and sleeps until one comes: that another is taken out is no news.
+fn wait_for_card(present: &[Presence], source: &mut dyn Source, room: &mut dyn Room) -> Result<(), CeremonyError> {
+    room.say("Insert the next card; take another one out if there is no free reader. (Ctrl-C stops.)");
+    let mut seen = present.to_vec();
+    loop {
+        source.wait(&seen)?;
+        let now = source.present()?;
+        if now.iter().any(|presence| !seen.contains(presence)) {
+            return Ok(());
+        }
+        seen = now;
     }
 }
 

@@ -114,6 +114,27 @@ fn anchors(piv: &mut Piv<'_>, signing_key: &PublicKey) -> Result<Value, TokenErr
             newest.insert(found.vault, found);
         }
     }
-    let newest: Vec<Anchor> = newest.into_values().collect();
-    Ok(serde_json::to_value(newest).unwrap_or_default())
+    Ok(newest.values().map(described).collect())
+}
+
+/// An anchor for people and programs; keys that were destroyed are left out.
+fn described(anchor: &Anchor) -> Value {
+    let keys: Vec<Value> = anchor
+        .keys
+        .iter()
+        .filter(|key| !key.spent)
+        .map(|key| json!({"slot": key.slot, "public": key.public, "made": key.made}))
+        .collect();
+    let ceremony = anchor
+        .ceremony
+        .as_ref()
+        .map(|ceremony| json!({"id": ceremony.id, "number": ceremony.number, "started": ceremony.started}));
+    json!({
+        "vault": anchor.vault,
+        "vault_words": anchor.vault.words(),
+        "closed": anchor.closed,
+        "number": anchor.number,
+        "ceremony": ceremony,
+        "keys": keys,
+    })
 }

@@ -52,7 +52,12 @@ fn write_token(text: &mut String, token: &Value) -> std::fmt::Result {
         writeln!(text, "    slot {}: {}", field(slot, "slot"), field(slot, "key"))?;
     }
     for anchor in token["anchors"].as_array().into_iter().flatten() {
-        writeln!(text, "    vault {}: closed generation {}", field(anchor, "vault"), field(anchor, "closed"))?;
+        writeln!(
+            text,
+            "    vault {}:\n        closed generation {}",
+            field(anchor, "vault_words"),
+            field(anchor, "closed")
+        )?;
         if let Some(ceremony) = anchor["ceremony"]["id"].as_str() {
             let short: String = ceremony.chars().take(8).collect();
             writeln!(

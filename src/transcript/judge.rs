@@ -298,7 +298,9 @@ pub enum JudgeError {
 impl Advice for JudgeError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotFounded => "run `claviger resume` with the founders' tokens, or found again in new directories",
+            Self::NotFounded => {
+                "run `claviger status VAULT`: it says whether `claviger resume` or `claviger found` with the same files goes on"
+            }
             Self::Fork { .. } => {
                 "do nothing with this vault yet: keep all copies as they are, run `claviger verify`, and find out who held \
                  which ceremony"

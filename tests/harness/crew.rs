@@ -58,8 +58,15 @@ impl Crew {
     /// Holds the ceremony to its end; `swap` is called when the program wants another card. The exit code.
     #[track_caller]
     pub fn hold(&mut self, terminal: &mut Terminal, mut swap: impl FnMut()) -> i32 {
+        self.hold_reading(terminal, |_| swap())
+    }
+
+    /// The same; `swap` is given the screen so far.
+    #[track_caller]
+    pub fn hold_reading(&mut self, terminal: &mut Terminal, mut swap: impl FnMut(&str)) -> i32 {
         while let Some((which, before)) = terminal.next(&PROMPTS) {
-            self.answer(terminal, which, &before, &mut swap);
+            let screen = terminal.screen().to_owned();
+            self.answer(terminal, which, &before, &mut || swap(&screen));
         }
         terminal.exit_code()
     }
@@ -120,6 +127,48 @@ impl Crew {
 fn last_screen(before: &str) -> String {
     let screen = before.rsplit_once("Z:\n\n").map_or(before, |(_, screen)| screen);
     screen.trim_end_matches('\n').to_owned()
+}
+
+/// One reader, and the hands that swap cards in it.
+pub struct OneReader<'p> {
+    pcscd: &'p Pcscd,
+    /// The custodians' cards, in the order of [`NAMES`].
+    pub cards: Vec<VirtualCard>,
+    present: Option<usize>,
+    /// How often each card was inserted.
+    pub insertions: Vec<u32>,
+}
+
+impl<'p> OneReader<'p> {
+    /// An empty reader.
+    pub fn new(pcscd: &'p Pcscd, cards: Vec<VirtualCard>) -> Self {
+        let insertions = vec![0; cards.len()];
+        Self { pcscd, cards, present: None, insertions }
+    }
+
+    /// Takes out what is in the reader.
+    pub fn clear(&mut self) {
+        if let Some(present) = self.present.take() {
+            self.pcscd.remove(0, &mut self.cards[present]);
+        }
+    }
+
+    /// Takes out what is in the reader and puts in the card of custodian `index`.
+    pub fn insert(&mut self, index: usize) {
+        self.clear();
+        self.pcscd.insert(0, &mut self.cards[index]);
+        self.present = Some(index);
+        self.insertions[index] += 1;
+    }
+
+    /// Puts in the card of the first of `who` whom the screen still wants.
+    #[track_caller]
+    pub fn swap(&mut self, screen: &str, who: &[usize]) {
+        let wanted = screen.rsplit("in any order: ").next().and_then(|rest| rest.split('.').next()).unwrap_or_default();
+        let wanted: Vec<&str> = wanted.split(", ").collect();
+        let next = who.iter().find(|&&index| Some(index) != self.present && wanted.contains(&NAMES[index]));
+        self.insert(*next.unwrap_or_else(|| panic!("nobody is left to come: {wanted:?} of {who:?}\n{screen}")));
+    }
 }
 
 /// A place for a test: vault, copy, enrolments, policy, and the tokens' paths.
