@@ -242,6 +242,44 @@ fn found_and_enrol() {
 }
 
 #[test]
+fn enrol_a_new_card() {
+    use harness::{Pcscd, VirtualCard};
+    let pcscd = Pcscd::start(1);
+    let place = Place::new(2);
+    let output = place.text("alice.json");
+    let args = ["enrol", "--name", "alice", "-o", &output];
+    let prompts = [
+        ("alice, your new PIN:", crew::pin(0)),
+        ("once more:", crew::pin(0)),
+        ("alice, your new PUK:", "90817263".to_owned()),
+        ("once more:", "90817263".to_owned()),
+        ("alice, your PIN (3 tries left)", crew::pin(0)),
+    ];
+    for stopped in 0..prompts.len() {
+        let mut card: VirtualCard = crew::virtual_yubikey(70 + stopped as u32, (5, 7, 1));
+        pcscd.insert(0, &mut card);
+        let mut terminal = crew::claviger("pcsc", &args, Some(&pcscd));
+        for (prompt, answer) in &prompts[..stopped] {
+            terminal.answer(prompt, answer);
+        }
+        terminal.expect(prompts[stopped].0);
+        terminal.type_bytes(&[KEYS[stopped % 2].1]);
+        terminal.expect("claviger: error: stopped at a question");
+        terminal.expect("claviger: hint: nothing is lost");
+        terminal.expect_exit(3);
+        assert!(!place.path("alice.json").exists());
+        let wrong =
+            card.commands().into_iter().filter(|command| command.contains(" 63C2") || command.contains(" 63C1"));
+        assert_eq!(wrong.count(), 0, "a PIN or PUK try was lost");
+        // Again: what was done already is not asked for again.
+        let mut terminal = crew::claviger("pcsc", &args, Some(&pcscd));
+        assert_eq!(Crew::of(&[0]).hold(&mut terminal, || {}), 0, "{}", terminal.screen());
+        std::fs::remove_file(place.path("alice.json")).unwrap();
+        pcscd.remove(0, &mut card);
+    }
+}
+
+#[test]
 fn no_terminal() {
     let scene = Scene::new(2, 3);
     let before = crew::tree(&scene.place.path(""));
