@@ -24,7 +24,7 @@ use crate::vault::{Copies, layout};
 
 use super::admission::{Hindrance, may_join};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
-use super::attested::{described, in_words};
+use super::attested::in_words;
 use super::plan::{exception, lost, read_aloud};
 use super::setting::{id, write, write_record, write_signed};
 use super::{CeremonyError, Setting};
@@ -280,7 +280,7 @@ impl Approving<'_> {
         public: &crate::encoding::PublicKey,
         room: &mut dyn Room,
     ) -> Result<Attestation, ServeError> {
-        let attestation = described(attestation::attestation_of(visit.piv, slot, public, self.roots)?);
+        let attestation = attestation::attestation_of(visit.piv, slot, public, self.roots)?;
         let name = &visit.entry.name;
         let trusted = matches!(attestation.verdict, Verdict::Yubico | Verdict::PolicyRoot)
             || self.plan.practice && attestation.verdict == Verdict::Drill;
