@@ -68,7 +68,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes a signed document and its signature; the signature first, so that a document never stands alone.
+/// Writes a signed document and its signature; the signature first, so that a document never stands alone. Where a power
+/// cut left a signature alone, that one makes room: the custodian signs anew, and no two signatures are alike.
 pub(super) fn write_signed(
     copies: &Copies,
     policy: &Policy,
@@ -77,6 +78,8 @@ pub(super) fn write_signed(
     bytes: &[u8],
     signature: &[u8],
 ) -> Result<(), CeremonyError> {
+    // Where it cannot be removed it stands in the way below, and is told there.
+    let _ = copies.remove_lone_signature(&path(Half::Body), &path(Half::Signature))?;
     write(copies, policy, plan, &path(Half::Signature), signature)?;
     write(copies, policy, plan, &path(Half::Body), bytes)
 }

@@ -220,6 +220,23 @@ impl Copies {
         Ok(self.each(file.clone(), |copy| write::write_new(copy, &file, bytes)))
     }
 
+    /// Removes a signature whose document never came: a run was cut off between the two, and whoever signs again makes
+    /// another one. Beside its document a signature is for ever.
+    ///
+    /// # Errors
+    /// [`VaultError::Path`] if `signature` is not that of `body`. What fails on single copies is in [`Written::failures`].
+    pub fn remove_lone_signature(&self, body: &Path, signature: &Path) -> Result<Written, VaultError> {
+        let (document, file) = (vault_path(body)?, vault_path(signature)?);
+        let stem = document.strip_suffix(".json").filter(|stem| file.strip_suffix(".sig") == Some(*stem));
+        if stem.is_none() {
+            return Err(VaultError::Path { file });
+        }
+        Ok(self.each(file.clone(), |copy| match copy.file(&document)? {
+            Some(_) => Ok(()),
+            None => write::remove(copy, &file).map(drop),
+        }))
+    }
+
     /// Writes a new file in constant memory: on the first copy that takes it, and from there to the others. `fill` is
     /// called again, from its beginning, where a medium fails while it is written.
     ///

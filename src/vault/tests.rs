@@ -444,3 +444,25 @@ fn a_new_vault_is_made_only_where_nothing_is() {
     assert!(matches!(create(&same, &world.founding, &policy), Err(VaultError::Same { .. })));
     assert_eq!(fs::read(paths[0].join("vault.json")).unwrap(), world.founding.encode());
 }
+
+#[test]
+fn a_signature_whose_document_never_came_makes_room_for_another() {
+    let (world, _) = World::founded(2, 3);
+    let (_dir, paths) = on_disk(&world);
+    let copies = Copies::open(&paths).unwrap();
+    let [body, signature] =
+        ["json", "sig"].map(|half| PathBuf::from(format!("generations/000002/closings/01-alice.{half}")));
+    put(&paths[0], signature.to_str().unwrap(), b"cut off");
+    assert_eq!(copies.write_new(&signature, b"anew").unwrap().on, paths[1..]);
+    fs::remove_file(paths[1].join(&signature)).unwrap();
+
+    copies.remove_lone_signature(&body, &signature).unwrap().require(2).unwrap();
+    copies.write_new(&signature, b"anew").unwrap().require(2).unwrap();
+    copies.write_new(&body, b"document").unwrap().require(2).unwrap();
+    // Beside its document it stays, and nothing but a signature is ever removed so.
+    copies.remove_lone_signature(&body, &signature).unwrap().require(2).unwrap();
+    assert_eq!(fs::read(paths[0].join(&signature)).unwrap(), b"anew");
+    for (body, other) in [(&signature, &body), (&body, &body), (&body, &PathBuf::from("vault.json"))] {
+        assert!(matches!(copies.remove_lone_signature(body, other), Err(VaultError::Path { .. })), "{other:?}");
+    }
+}
