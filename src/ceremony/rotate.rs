@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::encoding::{Digest, Name};
 use crate::room::Room;
-use crate::transcript::{Admission, CeremonyKind, GenerationState, Place, Plan};
+use crate::transcript::document::is_file_name;
+use crate::transcript::{Admission, CeremonyKind, Checked, GenerationState, Place, Plan};
 
 use crate::vault::{Medium, cleanup};
 
@@ -122,8 +123,10 @@ pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<()
     Ok(())
 }
 
-/// The plan is read aloud; the administrator begins, or not.
+/// The plan is read aloud; the administrator begins, or not. A plan that breaks a rule is stopped here, before it is written
+/// anywhere and before a token is in its ceremony: nobody could read it again, and no document is ever removed.
 pub(super) fn agree(room: &mut dyn Room, plan: &Plan) -> Result<(), CeremonyError> {
+    plan.check()?;
     for line in read_aloud(plan) {
         room.say(&format!("   {line}"));
     }
@@ -180,7 +183,7 @@ fn admissions(setting: &mut Setting<'_>, parent: &GenerationState) -> Result<Vec
         });
         match admission {
             Ok(admission) => by_name.entry(admission.name.clone()).or_default().push(admission),
-            Err(reason) => setting.room.warn(&format!("inbox/{} is left alone: {reason}.", file)),
+            Err(reason) => setting.room.warn(&format!("inbox/{} is left alone: {reason}.", file.escape_debug())),
         }
     }
     let mut admits = Vec::new();
@@ -211,6 +214,9 @@ fn inbox(setting: &Setting<'_>) -> Result<BTreeSet<(String, Digest)>, CeremonyEr
 
 /// Name and kind of a proposal, from its file name: `NAME[.KIND][.ANYTHING].age`.
 fn parse(file: &str) -> Result<(Name, Name), String> {
+    if !is_file_name(file) {
+        return Err("its name has characters that cannot be read aloud".to_owned());
+    }
     let stem = file.strip_suffix(".age").ok_or_else(|| "its name does not end in .age".to_owned())?;
     let mut parts = stem.split('.');
     let name = parts.next().unwrap_or_default();
@@ -219,4 +225,27 @@ fn parse(file: &str) -> Result<(Name, Name), String> {
     let kind: Name = kind.parse().map_err(|error: crate::encoding::EncodingError| error.to_string())?;
     crate::credential::Kind::try_from(&kind).map_err(|error| error.to_string())?;
     Ok((name, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposal_is_named_by_its_file() {
+        let named = |file: &str| parse(file).map(|(name, kind)| format!("{name} {kind}"));
+        assert_eq!(named("root.age").unwrap(), "root opaque");
+        assert_eq!(named("root.password.1a2b.age").unwrap(), "root password");
+        for bad in ["root.opaque", "Root.age", ".age", "root.nonsense.age"] {
+            assert!(named(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_change_what_custodians_read_is_no_proposal() {
+        for bad in ["root.opaque.\x1b[2K.age", "root.opaque.\n.age", "root.opaque.\u{202e}.age", "root.opaque.a\\b.age"]
+        {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
 }
