@@ -13,6 +13,7 @@
 //! `COMMIT`, or with it: `docs/format.md` says what each means.
 
 pub mod admission;
+mod anchored;
 pub mod attendance;
 mod attested;
 pub mod check;

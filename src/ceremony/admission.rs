@@ -5,6 +5,7 @@
 
 use crate::encoding::{Digest, Time};
 use crate::token::anchor::{Anchor, CeremonyMark};
+use crate::transcript::judge::NUMBER_WINDOW;
 use crate::transcript::{ExceptionKind, Fate, Judgement, Plan};
 
 /// The token may take part.
@@ -47,6 +48,11 @@ pub enum Hindrance {
         /// The highest number it has been in.
         shown: u64,
     },
+    /// The token claims a number that no ceremony of this vault can have had.
+    ImpossibleNumber {
+        /// What it claims.
+        shown: u64,
+    },
     /// The token was in a ceremony of a higher number and cannot go back to this one.
     CannotGoBack {
         /// The highest number it has been in.
@@ -70,6 +76,9 @@ pub fn may_join(
         return if excused { Ok(Welcome::Joins) } else { Err(Hindrance::NoAnchor) };
     };
     check_line(anchor, plan.generation - 1, judgement)?;
+    if anchor.number > judgement.highest_number.saturating_add(NUMBER_WINDOW) {
+        return Err(Hindrance::ImpossibleNumber { shown: anchor.number });
+    }
     if let Some(ceremony) = &anchor.ceremony {
         if ceremony.id == *id {
             return Ok(Welcome::InThisCeremony);
@@ -91,12 +100,16 @@ pub fn may_join(
 /// The [`Hindrance`].
 pub fn may_close(
     anchor: Option<&Anchor>,
+    custodian: &str,
     plan: &Plan,
     id: &Digest,
     manifest: &Digest,
     judgement: &Judgement,
 ) -> Result<Welcome, Hindrance> {
-    let anchor = anchor.ok_or(Hindrance::NoAnchor)?;
+    let Some(anchor) = anchor else {
+        let excused = excepted(plan, ExceptionKind::AnchorMissing, custodian);
+        return if excused { Ok(Welcome::Joins) } else { Err(Hindrance::NoAnchor) };
+    };
     if anchor.closed == plan.generation {
         let same = anchor.manifest == Some(*manifest);
         return if same { Ok(Welcome::HasClosed) } else { Err(Hindrance::OtherLine { closed: anchor.closed }) };

@@ -20,10 +20,10 @@ use crate::transcript::{CeremonyKind, Checked, Closing, GenerationState, Half, J
 use crate::vault::{Copies, layout};
 
 use super::admission::{Welcome, may_close};
+use super::anchored::completed;
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::commit::Committed;
 use super::open::{describe, open_share, refused, sealed_share};
-use super::setting::required;
 use super::{CeremonyError, Setting};
 
 /// Evidence that the generation is ratified, with k of its shares. Consumed by the reveal.
@@ -126,15 +126,18 @@ impl Desk for ClosingDesk<'_> {
         anchor: Option<&Anchor>,
         _room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
-        let Committed { plan, id, manifest } = self.committed;
+        let Committed { plan, id, manifest, .. } = self.committed;
         if let Err(reason) = sealed_share(self.copies, self.generation, entry) {
             return Ok(Admittance::Turned(reason));
         }
-        let what = format!(
+        let mut what = format!(
             "{}, with your PIN your card opens its share of generation {}; then its older share keys of this vault are destroyed.",
             entry.name, plan.generation
         );
-        match may_close(anchor, plan, id, manifest, self.judgement) {
+        if let Some(grant) = &plan.grant {
+            what += &format!(" k such shares reveal {} to {}, for {}.", grant.item, grant.requester, grant.incident);
+        }
+        match may_close(anchor, entry.name.as_str(), plan, id, manifest, self.judgement) {
             Ok(Welcome::Joins) => {
                 let stands_in = "You were not in round 1: you prove the share that was made for you, and keep your key. Somebody who was there may have to come besides.";
                 Ok(Admittance::StandsIn(vec![what, stands_in.to_owned()]))
@@ -145,8 +148,9 @@ impl Desk for ClosingDesk<'_> {
     }
 
     fn serve(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<CheckedShare, ServeError> {
-        let Committed { plan, id, manifest } = self.committed;
-        let anchor = match may_close(visit.anchor.as_ref(), plan, id, manifest, self.judgement) {
+        let Committed { plan, id, manifest, .. } = self.committed;
+        let name = visit.entry.name.as_str();
+        let anchor = match may_close(visit.anchor.as_ref(), name, plan, id, manifest, self.judgement) {
             Ok(_) => visit.anchor.clone().unwrap_or_else(|| Anchor::new(plan.vault)),
             Err(hindrance) => {
                 return Err(ServeError::Excluded(format!("its anchor changed: {}", describe(&hindrance))));
@@ -186,7 +190,7 @@ impl ClosingDesk<'_> {
         for (half, bytes) in [(Half::Body, &bytes), (Half::Signature, &signature)] {
             let path = |copy: &Path| layout::closing(self.directory(copy), visit.entry, half);
             let written = self.copies.write_new_each(path, bytes).map_err(CeremonyError::from)?;
-            written.require(required(self.policy, plan)).map_err(CeremonyError::from)?;
+            written.require(self.committed.copies).map_err(CeremonyError::from)?;
         }
         Ok(())
     }
@@ -221,6 +225,11 @@ impl ClosingDesk<'_> {
         kept: &PublicKey,
     ) -> Result<Vec<PublicKey>, ServeError> {
         let Committed { plan, manifest, .. } = self.committed;
+        let mut anchor = anchor;
+        if anchor.slot_of(kept).is_none() {
+            let line = self.judgement.line().chain([self.generation]);
+            anchor = completed(visit.piv, anchor, visit.entry.index, line)?;
+        }
         let slot = anchor.slot_of(kept).ok_or(TokenError::NotInAnchor { public: *kept })?;
         let (mut anchor, gone) = custody::destroy_older_keys(visit.piv, visit.session, anchor, kept)?;
         let mut gone: BTreeSet<PublicKey> = gone.into_iter().collect();
@@ -252,7 +261,7 @@ fn seen_to_be_gone(piv: &mut Piv<'_>, keys: &BTreeSet<PublicKey>) -> Result<(), 
     for slot in Slot::retired() {
         match piv.slot_key(slot)? {
             SlotKey::P256(public) if keys.contains(&public) => return Err(TokenError::NotDestroyed { slot, public }),
-            _ => {}
+            SlotKey::P256(_) | SlotKey::Empty | SlotKey::Other | SlotKey::Unknown => {}
         }
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! The commit: one signature by the succession key, on as many copies as the policy asks for. Made last.
 
 use crate::encoding::{Digest, Document};
-use crate::transcript::{CeremonyKind, Manifest, Plan};
+use crate::transcript::{CeremonyKind, Plan};
 use crate::vault::layout;
 
-use super::setting::write;
+use super::setting::{required, write};
 use super::stage::Staged;
 use super::{CeremonyError, Setting};
 
@@ -13,35 +13,45 @@ pub struct Committed {
     pub(super) id: Digest,
     pub(super) manifest: Digest,
     pub(super) plan: Plan,
+    /// On how many copies a closing must stand.
+    pub(super) copies: usize,
 }
 
 /// Signs the manifest. The old root's last key is gone when this returns.
 ///
 /// # Errors
-/// [`CeremonyError`]; where some copies have the commit and others not, the ceremony is committed and can be resumed.
+/// [`CeremonyError::AfterCommit`] where it stands on some copies and not on enough; then `resume` goes on.
 pub(super) fn commit(setting: &mut Setting<'_>, staged: Staged) -> Result<Committed, CeremonyError> {
     let Staged { id, directory, manifest, succession } = staged;
     let bytes = manifest.encode();
-    let signature = succession.sign(&bytes);
+    let digest = Digest::of(&bytes);
+    let signature = succession.sign(&bytes).to_der();
     drop(succession);
-    let path = layout::commit(&directory);
-    write(setting.copies, &setting.policy, &manifest.plan, &path, &signature.to_der())?;
+    let required = required(&setting.policy, &manifest.plan);
+    let written = write(setting.copies, &setting.policy, &manifest.plan, &layout::commit(&directory), &signature);
     setting.rejudge()?;
-    verify(setting, &manifest)?;
-    Ok(Committed { id, manifest: Digest::of(&bytes), plan: manifest.plan })
+    let outcome = written.and_then(|()| verify(setting, &digest, required));
+    let stands = setting.judgement.generation(&digest).is_some_and(|state| state.commit);
+    let generation = manifest.plan.generation;
+    match outcome {
+        Ok(()) => Ok(Committed { id, manifest: digest, plan: manifest.plan, copies: required }),
+        Err(error) if stands => Err(CeremonyError::after_commit(generation)(error)),
+        Err(error) => Err(error),
+    }
 }
 
-/// What stands on the copies is judged as anyone would judge it, before any token relies on it.
-fn verify(setting: &Setting<'_>, manifest: &Manifest) -> Result<(), CeremonyError> {
-    let digest = manifest.digest();
-    let state = setting.judgement.generation(&digest);
-    let complete = state.is_some_and(|state| {
-        (state.committed || manifest.plan.kind == CeremonyKind::Found && state.commit) && !state.complete_on.is_empty()
-    });
-    if complete {
-        Ok(())
-    } else {
-        let defect = state.and_then(|state| state.defect.clone());
-        Err(CeremonyError::StageCheck { reason: defect.unwrap_or_else(|| "it cannot be read back".to_owned()) })
+/// What stands on the copies is judged as anyone would judge it, before any token relies on it: committed, and complete on
+/// as many copies as the ceremony asks for.
+fn verify(setting: &Setting<'_>, digest: &Digest, required: usize) -> Result<(), CeremonyError> {
+    let unread = || CeremonyError::StageCheck { reason: "it cannot be read back".to_owned() };
+    let state = setting.judgement.generation(digest).ok_or_else(unread)?;
+    let founding = state.manifest.plan.kind == CeremonyKind::Found && state.commit;
+    if let Some(reason) = state.defect.clone().filter(|_| !founding && !state.committed) {
+        return Err(CeremonyError::StageCheck { reason });
     }
+    let have = state.complete_on.len();
+    if have < required {
+        return Err(CeremonyError::TooFewCopies { wanted: required, have });
+    }
+    if founding || state.committed { Ok(()) } else { Err(unread()) }
 }

@@ -4,33 +4,33 @@
 //! slot; the approval, signed and durable; only then the envelope is opened, and the share checked. Nothing old is
 //! destroyed here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::encoding::{Digest, Document, Time};
-use crate::policy::{Attestation as Demand, Policy, Touch};
+use crate::policy::{Policy, Touch};
 use crate::room::{Room, Way};
-use crate::sealing::share::{ShareEnvelope, ShareRecord};
-use crate::sharing::{self, CheckedShare, Commitments};
-use crate::token::anchor::{Anchor, CeremonyMark};
-use crate::token::attestation::{self, Roots};
-use crate::token::custody;
-use crate::token::piv::TouchPolicy;
-use crate::token::slot::Slot;
+use crate::sharing::CheckedShare;
+use crate::token::anchor::Anchor;
+use crate::token::attestation::Roots;
 use crate::transcript::{
-    Approval, Attestation, CeremonyKind, Class, ExceptionKind, GenerationState, Judgement, Plan, Record, RecordBody,
-    RefusedBody, RosterEntry, ShareKey, Signed, Signer, Verdict,
+    Approval, CeremonyKind, ExceptionKind, GenerationState, Judgement, Plan, Record, RecordBody, RosterEntry, Signed,
+    Signer,
 };
 use crate::vault::{Copies, layout};
 
-use super::admission::{Hindrance, may_join};
+use super::admission::may_join;
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
-use super::attested::in_words;
-use super::plan::{exception, lost, read_aloud};
-use super::setting::{id, write, write_record, write_signed};
+use super::plan::{exception, read_aloud};
+use super::setting::{id, write, write_record};
 use super::{CeremonyError, Setting};
 
-/// No share envelope is larger, in bytes.
-const ENVELOPE_LIMIT: usize = 16 * 1024;
+mod envelope;
+mod hindrance;
+mod share_key;
+
+pub(super) use envelope::{open_share, refused, sealed_share};
+pub(super) use hindrance::describe;
+use share_key::without_shares;
 
 /// Evidence that enough custodians approved the plan and opened their shares. Consumed by the next stage.
 pub struct Opened {
@@ -64,6 +64,7 @@ pub(super) fn open(setting: &mut Setting<'_>, plan: Plan) -> Result<Opened, Cere
         roots,
         approvals: BTreeMap::new(),
         abandonment_recorded: false,
+        without_shares: without_shares(copies, judgement, &plan)?,
     };
     let opened = Round::new(plan.vault, &roster, needed).run(*source, *room, &mut desk)?;
     let approvals = desk.approvals;
@@ -82,6 +83,8 @@ struct Approving<'a> {
     roots: &'a Roots,
     approvals: BTreeMap<u8, Signed<Approval>>,
     abandonment_recorded: bool,
+    /// Ceremonies that the plan abandons, of which no copy has a share.
+    without_shares: BTreeSet<Digest>,
 }
 
 impl Desk for Approving<'_> {
@@ -160,60 +163,6 @@ impl Approving<'_> {
         )))
     }
 
-    /// What happens when the rules do not let the token in. The reason, if the ceremony goes on without it.
-    fn stand_back(
-        &self,
-        entry: &RosterEntry,
-        hindrance: Hindrance,
-        room: &mut dyn Room,
-    ) -> Result<String, CeremonyError> {
-        let name = &entry.name;
-        match hindrance {
-            Hindrance::Number { shown } => {
-                room.say(&format!(
-                    "{name}'s token has been in a ceremony with number {shown}: this one begins again above it."
-                ));
-                Err(CeremonyError::Again { above: shown, exception: None })
-            }
-            Hindrance::Elsewhere { ceremony, number, started } => {
-                let custodian = name.to_string();
-                let error = CeremonyError::Elsewhere { custodian, ceremony, number, started: started.to_string() };
-                room.warn(&format!("{error}."));
-                let what = format!("ceremony {} (number {number}, begun {started})", ceremony.short());
-                let question = format!(
-                    "Nothing was changed on {name}'s token. The copy that {what} was written to can be brought, or not. What now?"
-                );
-                let stop = Way { word: "stop", meaning: "stop here, and come back with that copy as a further VAULT" };
-                let without = Way { word: "without", meaning: "go on without this token" };
-                let gone = Way {
-                    word: "lost",
-                    meaning: "no copy of that ceremony can be had, ever; an exception that k custodians approve",
-                };
-                match room.choose(&question, &[stop, without, gone])? {
-                    0 => Err(error),
-                    1 => Ok(format!("it is in {what}")),
-                    _ => Err(CeremonyError::Again {
-                        above: number,
-                        exception: Some(Box::new(lost(ceremony.to_string(), number))),
-                    }),
-                }
-            }
-            Hindrance::NoAnchor => {
-                room.warn(&format!("{name}'s token carries no readable note of this vault (its anchor)."));
-                let without = Way { word: "without", meaning: "go on without this token" };
-                let except =
-                    Way { word: "except", meaning: "let it take part; an exception that k custodians approve" };
-                if room.choose("What now?", &[without, except])? == 0 {
-                    return Ok(describe(&Hindrance::NoAnchor));
-                }
-                let happened = format!("none on {name}'s token");
-                let subject = name.to_string();
-                Err(self.again(exception(ExceptionKind::AnchorMissing, "an anchor".to_owned(), happened, subject)))
-            }
-            other => Ok(describe(&other)),
-        }
-    }
-
     fn again(&self, exception: crate::transcript::Exception) -> CeremonyError {
         CeremonyError::Again { above: self.plan.number, exception: Some(Box::new(exception)) }
     }
@@ -238,200 +187,11 @@ impl Approving<'_> {
         self.abandonment_recorded = true;
         Ok(())
     }
-
-    /// The token joins, makes its share key, and signs the approval, which is durable when this returns.
-    fn make_share_key(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<Anchor, ServeError> {
-        let index = visit.entry.index;
-        let anchor = visit.anchor.clone().unwrap_or_else(|| Anchor::new(self.plan.vault));
-        let made = anchor.keys.iter().find(|key| key.made == self.plan.number && !key.spent).cloned();
-        let in_this = anchor.ceremony.as_ref().is_some_and(|ceremony| ceremony.id == self.id);
-        let made = made.filter(|_| in_this).and_then(|key| Some((key.slot, key.public?)));
-        let (slot, public, anchor) = match made {
-            Some((slot, public)) => (slot, public, anchor),
-            None => {
-                let made = custody::new_share_key(visit.piv, visit.session, self.joined(anchor), touch(self.policy))?;
-                if made.touch.is_none() && self.policy.touch != Touch::Never {
-                    room.warn("This card cannot ask for a touch: its share key works with the PIN alone.");
-                }
-                (made.slot, made.public, made.anchor)
-            }
-        };
-        if !self.approvals.contains_key(&index) {
-            let attestation = self.attest(visit, slot, &public, room)?;
-            let class = if self.plan.practice { Class::Software } else { Class::Renewing };
-            let share_key = ShareKey { public, slot: slot.to_string(), class, attestation };
-            self.approve(visit, share_key)?;
-        }
-        Ok(anchor)
-    }
-
-    fn joined(&self, mut anchor: Anchor) -> Anchor {
-        anchor.ceremony = Some(CeremonyMark {
-            id: self.id,
-            number: self.plan.number,
-            consumes: self.plan.parent,
-            started: self.plan.started,
-        });
-        anchor.number = self.plan.number;
-        anchor
-    }
-
-    fn attest(
-        &self,
-        visit: &mut Visit<'_, '_>,
-        slot: Slot,
-        public: &crate::encoding::PublicKey,
-        room: &mut dyn Room,
-    ) -> Result<Attestation, ServeError> {
-        let attestation = attestation::attestation_of(visit.piv, slot, public, self.roots)?;
-        let name = &visit.entry.name;
-        let trusted = matches!(attestation.verdict, Verdict::Yubico | Verdict::PolicyRoot)
-            || self.plan.practice && attestation.verdict == Verdict::Drill;
-        let subject = name.to_string();
-        let excepted =
-            self.plan.exceptions.iter().any(|e| e.kind == ExceptionKind::Attestation && e.subject == subject);
-        if !self.plan.practice && attestation.verdict == Verdict::Drill {
-            return Err(ServeError::Excluded("it is a software token, and this is a real vault".to_owned()));
-        }
-        if self.policy.attestation == Demand::Recorded || trusted || excepted {
-            return Ok(attestation);
-        }
-        let without = Way { word: "without", meaning: "go on without this token" };
-        let except = Way { word: "except", meaning: "let it take part; an exception that k custodians approve" };
-        let verdict = in_words(attestation.verdict);
-        let question =
-            format!("The policy wants tokens whose maker attests the key; {name}'s says: {verdict}. What now?");
-        if room.choose(&question, &[without, except]).map_err(CeremonyError::from)? == 0 {
-            return Err(ServeError::Excluded(format!("its key is not attested as the policy asks ({verdict})")));
-        }
-        let expected = "a key attested by the maker".to_owned();
-        Err(self.again(exception(ExceptionKind::Attestation, expected, verdict.to_string(), subject)).into())
-    }
-
-    fn approve(&mut self, visit: &mut Visit<'_, '_>, share_key: ShareKey) -> Result<(), ServeError> {
-        let index = visit.entry.index;
-        let approval = Approval::new(self.plan.clone(), index, share_key, Time::now()).map_err(CeremonyError::from)?;
-        let bytes = approval.encode();
-        let signature = visit.sign(&bytes)?.to_der();
-        let signed = Signed::verify(&bytes, &signature, &visit.entry.signing_key)
-            .map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
-        let path = |half| layout::approval(self.directory, visit.entry, half);
-        write_signed(self.copies, self.policy, self.plan, path, &bytes, &signature)?;
-        self.approvals.insert(index, signed);
-        Ok(())
-    }
 }
 
 impl Visit<'_, '_> {
     /// The custodian's signature over `bytes`; the PIN is sent again in the same transaction, as slot 9C wants it.
     pub(super) fn sign(&mut self, bytes: &[u8]) -> Result<crate::encoding::Signature, ServeError> {
         Ok(sign(self.piv, self.session, bytes)?)
-    }
-}
-
-/// The envelope of `generation` for a custodian, as far as it can be checked without a token: digest, stanza, curve point.
-/// Looked at before anybody is asked for a PIN. What is wrong with it keeps this custodian out, and nobody else.
-pub(super) fn sealed_share(
-    copies: &Copies,
-    generation: &GenerationState,
-    entry: &RosterEntry,
-) -> Result<ShareEnvelope, String> {
-    let manifest = &generation.manifest;
-    let key = manifest.share_key(entry.index);
-    let envelope = manifest.envelopes.iter().find(|envelope| envelope.index == entry.index);
-    let (Some(key), Some(envelope)) = (key, envelope) else {
-        return Err("the generation has no share for it".to_owned());
-    };
-    let path = layout::share(&generation.directory, entry);
-    let bytes = copies
-        .read_file(&path, envelope.digest, ENVELOPE_LIMIT)
-        .map_err(|error| format!("{}; another copy may have it", crate::error::sentence(&error)))?;
-    ShareEnvelope::parse(&bytes, &key.public).map_err(|error| crate::error::sentence(&error))
-}
-
-/// Opens the envelope of `generation` for the custodian at the desk, and checks the share.
-pub(super) fn open_share(
-    copies: &Copies,
-    generation: &GenerationState,
-    vault: &Digest,
-    visit: &mut Visit<'_, '_>,
-    anchor: &Anchor,
-) -> Result<CheckedShare, ServeError> {
-    let manifest = &generation.manifest;
-    let index = visit.entry.index;
-    let sealed = sealed_share(copies, generation, visit.entry).map_err(ServeError::Excluded)?;
-    let Some(key) = manifest.share_key(index) else {
-        return Err(ServeError::Excluded("the generation has no share for it".to_owned()));
-    };
-    let slot = anchor.keys.iter().find(|held| held.public == Some(key.public) && !held.spent).map(|held| held.slot);
-    let slot = match slot {
-        Some(slot) => slot,
-        None => key.slot.parse().map_err(|_| ServeError::Excluded("its slot is unknown".to_owned()))?,
-    };
-    let shared = visit.piv.ecdh(slot, sealed.encapsulated())?;
-    let commitments = Commitments::new(manifest.commitments.clone()).map_err(CeremonyError::from)?;
-    let record = ShareRecord {
-        vault: *vault,
-        generation: generation.generation,
-        index,
-        k: manifest.plan.k,
-        n: u8::try_from(manifest.plan.roster.len()).unwrap_or(u8::MAX),
-        commitments: commitments.digest(),
-    };
-    let bad = |reason: String| ServeError::Excluded(reason);
-    let share = sealed.open(shared, &record).map_err(|error| bad(crate::error::sentence(&error)))?;
-    sharing::check(&commitments, index, share).map_err(|error| bad(crate::error::sentence(&error)))
-}
-
-/// A share that is not right is on record, signed by the token that holds it. The record is no condition of anything: a
-/// token that cannot sign it is excluded all the same.
-pub(super) fn refused(
-    copies: &Copies,
-    plan: &Plan,
-    generation: u64,
-    visit: &mut Visit<'_, '_>,
-    error: ServeError,
-) -> ServeError {
-    let ServeError::Excluded(reason) = &error else { return error };
-    let reason: String = reason.chars().filter(|c| !c.is_control()).take(400).collect();
-    let body = RecordBody::Refused(RefusedBody { ceremony: id(plan), reason });
-    let by = Signer::Custodian(visit.entry.index);
-    if let Ok(record) = Record::new(plan.vault, generation, Time::now(), by, body) {
-        let bytes = record.encode();
-        if let Ok(signature) = visit.sign(&bytes) {
-            let _ = write_record(copies, &Digest::of(&bytes), &bytes, &signature.to_der());
-        }
-    }
-    error
-}
-
-fn touch(policy: &Policy) -> TouchPolicy {
-    match policy.touch {
-        Touch::Always => TouchPolicy::Always,
-        Touch::Cached => TouchPolicy::Cached,
-        Touch::Never => TouchPolicy::Never,
-    }
-}
-
-/// The hindrance as a clause.
-pub(super) fn describe(hindrance: &Hindrance) -> String {
-    match hindrance {
-        Hindrance::NoAnchor => "it carries no readable anchor of this vault".to_owned(),
-        Hindrance::Ahead { closed } => {
-            format!(
-                "it has closed generation {closed}, which this copy does not have: this copy is old, bring a newer one"
-            )
-        }
-        Hindrance::OtherLine { closed } => {
-            format!(
-                "it has closed another generation {closed} than the one in this copy: bring the copy that has that one"
-            )
-        }
-        Hindrance::Elsewhere { ceremony, number, started } => {
-            format!("it is in ceremony {} (number {number}, begun {started})", ceremony.short())
-        }
-        Hindrance::Number { shown } | Hindrance::CannotGoBack { shown } => {
-            format!("it has been in a ceremony with number {shown}, and never goes back")
-        }
     }
 }

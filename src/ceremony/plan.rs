@@ -136,14 +136,19 @@ pub(super) fn abandoned(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<
         .unfinished
         .iter()
         .filter(|ceremony| ceremony.stage != Stage::Committed)
-        .map(|ceremony| (ceremony.id, ceremony.plan.clone(), copies_with(&setting.judgement, &ceremony.id)))
+        .map(|ceremony| {
+            let seen = copies_with(&setting.judgement, &ceremony.id);
+            (ceremony.id, ceremony.plan.clone(), seen, ceremony.approvals.is_empty())
+        })
         .collect();
     let mut abandons = Vec::new();
-    for (id, plan, seen) in unfinished {
+    for (id, plan, seen, ceremony_is_unsigned) in unfinished {
         let missing = plan.copies.iter().filter(|copy| !seen.contains(copy)).count();
         let subject = id.to_string();
         if missing == 0 {
             abandons.push(Abandoned { ceremony: id, number: plan.number, copies: plan.copies.clone() });
+        } else if ceremony_is_unsigned {
+            // Nobody approved it here. If a token is in it, that token says so.
         } else if !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::CeremonyLost && e.subject == subject) {
             let error = CeremonyError::CopiesMissing { ceremony: id, number: plan.number, missing };
             setting.room.warn(&format!("{error}. It may have been committed there."));
@@ -213,7 +218,13 @@ pub fn read_aloud(plan: &Plan) -> Vec<String> {
         ));
     }
     for exception in &plan.exceptions {
-        lines.push(format!("Exception:   expected {}; {}", exception.expected, exception.happened));
+        let subject: String = exception.subject.chars().take(8).collect();
+        let subject = if exception.subject.len() == 64 { subject } else { exception.subject.clone() };
+        let whom = if subject.is_empty() { String::new() } else { format!(" ({subject})") };
+        lines.push(format!(
+            "Exception:   {}{whom}: expected {}; {}",
+            exception.kind, exception.expected, exception.happened
+        ));
     }
     lines.push(format!("This plan:   {}", plan.digest().words()));
     if plan.practice {

@@ -1,5 +1,6 @@
 //! `recover`: both rounds, then the reveal.
 
+use crate::credential::CredentialError;
 use crate::encoding::{Name, Time};
 use crate::transcript::{CeremonyKind, Grant, Which};
 
@@ -33,9 +34,14 @@ pub fn recover(setting: &mut Setting<'_>, request: &Request, target: &Target) ->
     setting.check_tokens()?;
     target.check()?;
     let (parent, sofar) = rotate::settled(setting)?;
-    if parent.manifest.item(&request.item).is_none() {
+    let Some(item) = parent.manifest.item(&request.item) else {
         return Err(no_item(request.item.as_str(), &parent.manifest.items));
+    };
+    let has_next = item.public.get("made").is_some_and(|made| !made.is_null());
+    if request.credential == Which::Next && !has_next {
+        return Err(CredentialError::NoNext.into());
     }
+    setting.room.say(&format!("The credential is shown {target}."));
     let from = Time::now();
     let grant = Grant {
         item: request.item.clone(),
@@ -48,8 +54,9 @@ pub fn recover(setting: &mut Setting<'_>, request: &Request, target: &Target) ->
     };
     let purpose = Purpose { kind: CeremonyKind::Recover, grant: Some(grant), admits: Vec::new() };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Recover)?);
-    let ratified =
-        rotate::two_rounds(setting, &mut walk, sofar, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
+    let ratified = rotate::two_rounds(setting, &mut walk, sofar, &mut |setting, sofar| {
+        following(setting, &parent, &purpose, sofar)
+    })?;
     walk.enter(Step::Reveal, setting.room)?;
     let generation = ratified.generation();
     reveal(setting, ratified, target).map_err(CeremonyError::after_commit(generation))?;

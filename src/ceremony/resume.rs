@@ -1,10 +1,12 @@
 //! `resume`: round 2 of a ceremony that was committed and interrupted, with any k; the reveal under the same grant.
 
 use crate::encoding::Time;
-use crate::transcript::{CeremonyKind, GenerationState, Stage};
+use crate::room::Way;
+use crate::transcript::{CeremonyKind, GenerationState, RecordBody, Stage};
 
 use super::close::close;
 use super::commit::Committed;
+use super::plan::read_aloud;
 use super::reveal::{Target, reveal};
 use super::script::{Script, Step, Walk};
 use super::{CeremonyError, Setting, rotate};
@@ -27,9 +29,10 @@ pub fn resume(setting: &mut Setting<'_>, target: &Target) -> Result<(), Ceremony
         plan.generation,
         if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) },
     ));
-    require_copies(setting, &generation).map_err(CeremonyError::after_commit(plan.generation))?;
+    let copies = copies(setting, &generation).map_err(CeremonyError::after_commit(plan.generation))?;
+    agree(setting, &generation, target)?;
     walk.enter(Step::Close, setting.room)?;
-    let committed = Committed { id: generation.ceremony, manifest: generation.digest, plan: plan.clone() };
+    let committed = Committed { id: generation.ceremony, manifest: generation.digest, plan: plan.clone(), copies };
     let after_commit = || CeremonyError::after_commit(plan.generation);
     let ratified = close(setting, committed).map_err(after_commit())?;
     rotate::finish(setting, &ratified);
@@ -49,7 +52,7 @@ pub fn resume(setting: &mut Setting<'_>, target: &Target) -> Result<(), Ceremony
 }
 
 /// The ceremony to finish: committed and not ratified, or ratified with a grant that has not ended.
-fn waiting(setting: &Setting<'_>) -> Result<GenerationState, CeremonyError> {
+fn waiting(setting: &mut Setting<'_>) -> Result<GenerationState, CeremonyError> {
     let judgement = &setting.judgement;
     let founding = judgement
         .unfinished
@@ -58,7 +61,10 @@ fn waiting(setting: &Setting<'_>) -> Result<GenerationState, CeremonyError> {
     if let Some(state) = founding.and_then(|unfinished| judgement.generation_of(&unfinished.id)) {
         return Ok(state.clone());
     }
-    let current = judgement.current()?;
+    if let Some(branch) = branch(setting)? {
+        return Ok(branch);
+    }
+    let current = setting.judgement.current()?;
     let grant_open = current.manifest.plan.grant.as_ref().is_some_and(|grant| Time::now() <= grant.until);
     if !current.ratified || grant_open {
         return Ok(current.clone());
@@ -66,12 +72,69 @@ fn waiting(setting: &Setting<'_>) -> Result<GenerationState, CeremonyError> {
     Err(CeremonyError::NothingToResume)
 }
 
-/// The commit must stand on as many copies as the ceremony asked for, before round 2 destroys anything.
-fn require_copies(setting: &mut Setting<'_>, generation: &GenerationState) -> Result<(), CeremonyError> {
+/// Two committed generations follow one: people say which to finish. Only k tokens that are in its ceremony, or in none, can;
+/// once it is ratified, the other one never can be.
+fn branch(setting: &mut Setting<'_>) -> Result<Option<GenerationState>, CeremonyError> {
+    let judgement = &setting.judgement;
+    let Some(fork) = judgement.fork.as_ref().filter(|fork| fork.settled.is_none()) else { return Ok(None) };
+    let mut branches: Vec<GenerationState> =
+        fork.children.iter().filter_map(|child| judgement.generation(child).cloned()).collect();
+    // The tokens of the higher number went on from the lower one, and not back: that one can be finished.
+    branches.sort_by_key(|branch| std::cmp::Reverse(branch.manifest.plan.number));
+    let words: Vec<(String, String)> = branches
+        .iter()
+        .map(|branch| {
+            let plan = &branch.manifest.plan;
+            let meaning =
+                format!("{}, begun {}: {}", super::setting::describe(plan), plan.started, branch.digest.words());
+            (plan.number.to_string(), meaning)
+        })
+        .collect();
+    let mut ways = vec![Way { word: "stop", meaning: "stop here; nothing is changed" }];
+    ways.extend(words.iter().map(|(word, meaning)| Way { word, meaning }));
+    setting.room.warn("Two ceremonies have followed the same generation (a fork). The one with the highest number is the one that can be finished.");
+    match setting.room.choose("Which is to be finished?", &ways)? {
+        0 => Err(CeremonyError::Declined),
+        chosen => Ok(branches.into_iter().nth(chosen - 1)),
+    }
+}
+
+/// What is finished is read aloud, and what is shown to whom; people begin, or not.
+fn agree(setting: &mut Setting<'_>, generation: &GenerationState, target: &Target) -> Result<(), CeremonyError> {
+    let plan = &generation.manifest.plan;
+    for line in read_aloud(plan) {
+        setting.room.say(&format!("   {line}"));
+    }
+    if plan.grant.is_some() {
+        setting.room.say(&format!("   Shown:       {target}"));
+        for time in revealed(setting, generation) {
+            setting.room.warn(&format!("It was shown before, at {time}."));
+        }
+    }
+    if setting.room.confirm("Is this what shall be finished? Begin?")? { Ok(()) } else { Err(CeremonyError::Declined) }
+}
+
+/// When the credential of this generation's grant was revealed.
+fn revealed(setting: &Setting<'_>, generation: &GenerationState) -> Vec<Time> {
+    let records = setting.judgement.records.iter().map(crate::transcript::Signed::body);
+    let revealed = records.filter(|record| match &record.body {
+        RecordBody::Revealed(revealed) => revealed.ceremony == generation.ceremony,
+        _ => false,
+    });
+    revealed.map(|record| record.time).collect()
+}
+
+/// On how many copies a closing must stand. The commit must stand on as many as the ceremony asked for before round 2
+/// destroys anything, unless people say that no more can be had.
+fn copies(setting: &mut Setting<'_>, generation: &GenerationState) -> Result<usize, CeremonyError> {
     let required = super::setting::required(&setting.policy, &generation.manifest.plan);
     let have = generation.complete_on.len();
-    if have < required {
-        return Err(CeremonyError::TooFewCopies { wanted: required, have });
+    if have >= required {
+        return Ok(required);
     }
-    Ok(())
+    let few = CeremonyError::TooFewCopies { wanted: required, have };
+    setting.room.warn(&format!("{few}."));
+    let stop = Way { word: "stop", meaning: "stop here, and come back with the other media" };
+    let go = Way { word: "go", meaning: "no more can be had: finish with what is here" };
+    if have == 0 || setting.room.choose("What now?", &[stop, go])? == 0 { Err(few) } else { Ok(have) }
 }

@@ -38,6 +38,16 @@ pub enum Target {
     Command(String),
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Screen => f.write_str("on this screen"),
+            Self::File(path) => write!(f, "to the new file {}", path.display()),
+            Self::Command(command) => write!(f, "to the command {command}"),
+        }
+    }
+}
+
 impl Target {
     /// What can be known before the ceremony begins: a file must not exist, its directory must.
     ///
@@ -66,7 +76,8 @@ pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) ->
     let manifest = &generation.manifest;
     let plan = &manifest.plan;
     let grant = plan.grant.as_ref().ok_or(CeremonyError::NothingToResume)?;
-    if Time::now() > grant.until {
+    // A clock that stands before the grant says nothing about its end.
+    if Time::now() > grant.until || Time::now() < grant.from {
         return Err(CeremonyError::GrantOver { item: grant.item.to_string(), until: grant.until.to_string() });
     }
     let item = manifest.item(&grant.item).ok_or_else(|| no_item(&grant.item.to_string(), &manifest.items))?;

@@ -29,7 +29,8 @@ pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     let admits = admissions(setting, &parent)?;
     let purpose = Purpose { kind: CeremonyKind::Rotate, grant: None, admits };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Rotate)?);
-    let ratified = two_rounds(setting, &mut walk, sofar, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
+    let ratified =
+        two_rounds(setting, &mut walk, sofar, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
     for refused in &ratified.generation.manifest.refused {
         setting.room.warn(&format!("inbox/{} did not become an item: {}.", refused.file, refused.reason));
     }

@@ -119,6 +119,22 @@ pub enum ExceptionKind {
     Unratified,
 }
 
+impl fmt::Display for ExceptionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CeremonyLost => "a lost ceremony",
+            Self::AnchorMissing => "no anchor",
+            Self::Attestation => "attestation",
+            Self::GrantLimit => "the limit of grants",
+            Self::Roles => "separate roles",
+            Self::Copies => "copies",
+            Self::Clock => "the clock",
+            Self::Preflight => "the machine",
+            Self::Unratified => "an unfinished ceremony",
+        })
+    }
+}
+
 /// A departure from the policy. It holds only because k approvals carry the plan that names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

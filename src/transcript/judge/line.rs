@@ -173,7 +173,11 @@ fn decide_ratified(generations: &mut [GenerationState]) {
         let ratified = match state.manifest.plan.parent {
             None => state.committed && state.generation == 1,
             // All of them: one that was committed and never ratified may stand between.
-            Some(_) => state.committed && proven && ancestors(generations, state).iter().all(|&place| generations[place].extinct),
+            Some(_) => {
+                state.committed
+                    && proven
+                    && ancestors(generations, state).iter().all(|&place| generations[place].extinct)
+            }
         };
         generations[place].ratified = ratified;
     }
