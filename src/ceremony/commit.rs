@@ -4,7 +4,7 @@ use crate::encoding::{Digest, Document};
 use crate::transcript::{CeremonyKind, Manifest, Plan};
 use crate::vault::layout;
 
-use super::setting::write;
+use super::setting::required;
 use super::stage::Staged;
 use super::{CeremonyError, Setting};
 
@@ -25,7 +25,13 @@ pub(super) fn commit(setting: &mut Setting<'_>, staged: Staged) -> Result<Commit
     let signature = succession.sign(&bytes);
     drop(succession);
     let path = layout::commit(&directory);
-    write(setting.copies, &setting.policy, &manifest.plan, &path, &signature.to_der())?;
+    let written = setting.copies.write_new(&path, &signature.to_der())?;
+    let committed = !written.on.is_empty();
+    if let Err(error) = written.require(required(&setting.policy, &manifest.plan)) {
+        // A COMMIT on one copy counts for all.
+        let error = CeremonyError::from(error);
+        return Err(if committed { CeremonyError::after_commit(manifest.plan.generation)(error) } else { error });
+    }
     setting.rejudge()?;
     verify(setting, &manifest)?;
     Ok(Committed { id, manifest: Digest::of(&bytes), plan: manifest.plan })
