@@ -5,16 +5,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::encoding::{Digest, Name};
-use crate::room::Room;
+use crate::room::{Room, Way};
 use crate::transcript::document::is_file_name;
-use crate::transcript::{Admission, CeremonyKind, Checked, GenerationState, Place, Plan};
+use crate::transcript::{Admission, CeremonyKind, Checked, ExceptionKind, GenerationState, Place, Plan};
 
 use crate::vault::{Medium, cleanup};
 
 use super::close::{Ratified, close};
 use super::commit::commit;
 use super::open::{Opened, open};
-use super::plan::{Purpose, Sofar, following, read_aloud};
+use super::plan::{Purpose, Sofar, exception, following, read_aloud};
 use super::script::{Script, Step, Walk};
 use super::stage::stage;
 use super::{CeremonyError, Setting};
@@ -25,11 +25,11 @@ use super::{CeremonyError, Setting};
 /// [`CeremonyError`].
 pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     setting.check_tokens()?;
-    let parent = settled(setting)?;
+    let (parent, sofar) = settled(setting)?;
     let admits = admissions(setting, &parent)?;
     let purpose = Purpose { kind: CeremonyKind::Rotate, grant: None, admits };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Rotate)?);
-    let ratified = two_rounds(setting, &mut walk, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
+    let ratified = two_rounds(setting, &mut walk, sofar, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
     for refused in &ratified.generation.manifest.refused {
         setting.room.warn(&format!("inbox/{} did not become an item: {}.", refused.file, refused.reason));
     }
@@ -37,17 +37,35 @@ pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     Ok(())
 }
 
-/// The generation that the next ceremony consumes: current, ratified, and no other ceremony waiting.
+/// The generation that the next ceremony consumes: current, and ratified. One that was committed and cannot be finished
+/// (a card of its round 1 is gone) can be consumed too: its k shares open, and what comes after closes it as well. That is
+/// an exception that k approvals name.
 ///
 /// # Errors
-/// [`CeremonyError::Unfinished`] if a committed ceremony must be finished first.
-pub(super) fn settled(setting: &Setting<'_>) -> Result<GenerationState, CeremonyError> {
-    let current = setting.judgement.current()?;
+/// [`CeremonyError::Unfinished`] if people want to finish it first.
+pub(super) fn settled(setting: &mut Setting<'_>) -> Result<(GenerationState, Sofar), CeremonyError> {
+    let current = setting.judgement.current()?.clone();
+    let mut sofar = Sofar::default();
     if !current.ratified {
         let number = current.manifest.plan.number;
-        return Err(CeremonyError::Unfinished { ceremony: current.ceremony, number });
+        let unfinished = CeremonyError::Unfinished { ceremony: current.ceremony, number };
+        setting.room.warn(&format!("{unfinished}."));
+        let stop = Way { word: "stop", meaning: "stop here, and finish it with `claviger resume`" };
+        let over = Way {
+            word: "over",
+            meaning: "it cannot be finished (a card that was in it is gone): go on over it; an exception that k custodians approve",
+        };
+        if setting.room.choose("What now?", &[stop, over])? == 0 {
+            return Err(unfinished);
+        }
+        sofar.exceptions.push(exception(
+            ExceptionKind::Unratified,
+            format!("generation {} ratified", current.generation),
+            format!("ceremony number {number} was committed and cannot be finished"),
+            current.ceremony.to_string(),
+        ));
     }
-    Ok(current.clone())
+    Ok((current, sofar))
 }
 
 /// Everything from the look at the room to the ratified generation. `plan` is asked again when the ceremony must begin
@@ -55,10 +73,11 @@ pub(super) fn settled(setting: &Setting<'_>) -> Result<GenerationState, Ceremony
 pub(super) fn two_rounds(
     setting: &mut Setting<'_>,
     walk: &mut Walk,
+    sofar: Sofar,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Ratified, CeremonyError> {
     preflight(setting, walk)?;
-    let opened = gather(setting, walk, plan)?;
+    let opened = gather(setting, walk, sofar, plan)?;
     walk.enter(Step::Stage, setting.room)?;
     let staged = stage(setting, opened)?;
     walk.enter(Step::Commit, setting.room)?;
@@ -75,9 +94,9 @@ pub(super) fn two_rounds(
 fn gather(
     setting: &mut Setting<'_>,
     walk: &mut Walk,
+    mut sofar: Sofar,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Opened, CeremonyError> {
-    let mut sofar = Sofar::default();
     loop {
         walk.enter(Step::Plan, setting.room)?;
         let plan = plan(setting, &mut sofar)?;
