@@ -178,13 +178,13 @@ impl Advice for VaultError {
             Self::InUse { .. } => "finish or stop the other claviger first",
             Self::Same { .. } => "give each copy once; copies belong on different media",
             Self::NotEmpty { .. } => {
-                "give a new or empty directory; if a founding was interrupted there, run `claviger resume`"
+                "give a new or empty directory; an interrupted founding goes on with the same copies, enrolments and policy"
             }
             Self::TooFewCopies { failures, .. } => {
                 return failures
                     .iter()
                     .find_map(|failure| failure.error.hint())
-                    .or_else(|| Some("bring more of the vault's copies, and run `claviger resume`".to_owned()));
+                    .or_else(|| Some("bring more of the vault's copies".to_owned()));
             }
             Self::Conflict { .. } => {
                 "nothing was overwritten; keep both copies as they are, and run `claviger verify` with all of them"
@@ -195,11 +195,9 @@ impl Advice for VaultError {
             Self::Path { .. } => "this is a mistake of the program; please report it",
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "make room on it (nothing that is in the vault), or use another medium; then run `claviger resume`"
+                    "make room on it (nothing that is in the vault), or use another medium"
                 }
-                io::ErrorKind::ReadOnlyFilesystem => {
-                    "remount it for writing, or open its write protection; then run `claviger resume`"
-                }
+                io::ErrorKind::ReadOnlyFilesystem => "remount it for writing, or open its write protection",
                 io::ErrorKind::PermissionDenied => "run claviger as the user who owns the copy",
                 _ => "check that the medium is there and whole, or use another copy",
             },
@@ -212,8 +210,8 @@ impl Advice for VaultError {
         match self {
             Self::Snapshot(error) => error.exit(),
             Self::Conflict { .. } | Self::Altered { .. } | Self::Missing { .. } => Exit::Verification,
-            Self::TooFewCopies { .. } => Exit::Resumable,
             Self::NoCopy { .. }
+            | Self::TooFewCopies { .. }
             | Self::Changed
             | Self::NoVault { .. }
             | Self::Unmarked { .. }

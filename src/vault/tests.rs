@@ -268,8 +268,8 @@ fn errors_of_media_are_said_in_words() {
         let error = VaultError::Io { copy, file, action: "write", source: errno.into() };
         format!("{error} | {}", error.hint().unwrap())
     };
-    insta::assert_snapshot!(said(rustix::io::Errno::NOSPC), @"cannot write generations/000002/COMMIT on /media/usb: it is full | make room on it (nothing that is in the vault), or use another medium; then run `claviger resume`");
-    insta::assert_snapshot!(said(rustix::io::Errno::ROFS), @"cannot write generations/000002/COMMIT on /media/usb: it is read-only | remount it for writing, or open its write protection; then run `claviger resume`");
+    insta::assert_snapshot!(said(rustix::io::Errno::NOSPC), @"cannot write generations/000002/COMMIT on /media/usb: it is full | make room on it (nothing that is in the vault), or use another medium");
+    insta::assert_snapshot!(said(rustix::io::Errno::ROFS), @"cannot write generations/000002/COMMIT on /media/usb: it is read-only | remount it for writing, or open its write protection");
     insta::assert_snapshot!(said(rustix::io::Errno::ACCESS), @"cannot write generations/000002/COMMIT on /media/usb: permission denied | run claviger as the user who owns the copy");
 }
 
