@@ -16,7 +16,7 @@ use crate::token::anchor::Anchor;
 use crate::token::custody;
 use crate::token::piv::{Piv, SlotKey};
 use crate::token::slot::Slot;
-use crate::transcript::{CeremonyKind, Closing, GenerationState, Half, Judgement, Plan, RosterEntry};
+use crate::transcript::{CeremonyKind, Checked, Closing, GenerationState, Half, Judgement, Plan, RosterEntry};
 use crate::vault::{Copies, layout};
 
 use super::admission::{Welcome, may_close};
@@ -69,7 +69,13 @@ pub(super) fn close(setting: &mut Setting<'_>, committed: Committed) -> Result<R
         ));
         round.need(1);
         let mut desk = ClosingDesk { committed: &committed, generation: &generation, copies, judgement, policy };
-        shares.push(round.next(*source, *room, &mut desk)?.1);
+        let next = round.next(*source, *room, &mut desk).map_err(|error| match error {
+            CeremonyError::NotEnough { .. } => {
+                CeremonyError::NotExtinct { needed: missing.needed, holders: missing.names.clone() }
+            }
+            error => error,
+        });
+        shares.push(next?.1);
     }
 }
 
@@ -168,15 +174,32 @@ impl ClosingDesk<'_> {
         let destroyed = self.destroy(visit, anchor, &kept)?;
         let closing = Closing::new(plan.vault, (plan.generation, *manifest), index, kept, destroyed, Time::now())
             .map_err(CeremonyError::from)?;
-        let bytes = closing.encode();
+        let bytes = match self.begun(visit.entry, &closing)? {
+            Some(begun) => begun,
+            None => closing.encode(),
+        };
         let signature = visit.sign(&bytes)?.to_der();
-        // The signature first, so that a document never stands alone.
-        for (half, bytes) in [(Half::Signature, &signature), (Half::Body, &bytes)] {
+        // The body first: where the power fails before the signature, the next attempt signs the same bytes.
+        for (half, bytes) in [(Half::Body, &bytes), (Half::Signature, &signature)] {
             let path = |copy: &Path| layout::closing(self.directory(copy), visit.entry, half);
             let written = self.copies.write_new_each(path, bytes).map_err(CeremonyError::from)?;
             written.require(required(self.policy, plan)).map_err(CeremonyError::from)?;
         }
         Ok(())
+    }
+
+    /// The closing that an attendance wrote and did not sign before it was cut short, if it says the same as `closing` but
+    /// for the time: a file is never changed, so it is signed as it is.
+    fn begun(&self, entry: &RosterEntry, closing: &Closing) -> Result<Option<Vec<u8>>, CeremonyError> {
+        let snapshot = self.copies.snapshot()?;
+        let bytes = snapshot.copies.iter().filter_map(|copy| {
+            let path = layout::closing(self.directory(Path::new(&copy.path)), entry, Half::Body);
+            copy.files.get(path.to_str()?)?.bytes()
+        });
+        let mut same = bytes.filter(|bytes| {
+            Closing::read(bytes).is_ok_and(|begun| Closing { time: closing.time, ..begun.clone() } == *closing)
+        });
+        Ok(same.next().map(<[u8]>::to_vec))
     }
 
     /// The ceremony's directory on a copy. A copy that missed the ceremony may have had another one under that name.

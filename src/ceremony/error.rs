@@ -274,8 +274,12 @@ impl Advice for CeremonyError {
             Self::Command { .. } => "mend the command, or use the screen or --out FILE",
             Self::AfterCommit { generation, source } => {
                 let what = source.hint().map(|hint| format!("{hint}; then ")).unwrap_or_default();
+                let who = match **source {
+                    Self::NotExtinct { .. } => "",
+                    _ => ", and any k custodians can finish it",
+                };
                 return Some(format!(
-                    "{what}run `claviger resume VAULT`: generation {generation} is committed and nothing is lost, and any k custodians can finish it"
+                    "{what}run `claviger resume VAULT`: generation {generation} is committed and nothing is lost{who}"
                 ));
             }
             Self::Again { .. } => return None,

@@ -217,7 +217,8 @@ impl Approving<'_> {
 
     /// The first custodian of the ceremony signs the records of what it declares abandoned.
     fn record_abandonment(&mut self, visit: &mut Visit<'_, '_>) -> Result<(), ServeError> {
-        if self.abandonment_recorded {
+        // Before generation 1 there is nothing that a record could belong to: the plan that all founders approve says it.
+        if self.abandonment_recorded || self.parent.is_none() {
             return Ok(());
         }
         for abandoned in &self.plan.abandons {

@@ -133,7 +133,7 @@ fn what_to_run(ceremony: &Unfinished) -> String {
             if plan.generation == 1 { "every founder".to_owned() } else { format!("any {k} custodians") },
         ),
         Stage::Gathering | Stage::Staged => format!(
-            "nothing is committed, and nothing is lost: run `claviger {}` again, with {} it was begun on; the new plan says that this one is abandoned",
+            "nothing is committed, and nothing is lost: run `claviger {}` again, with {} it was begun on at hand",
             plan.kind,
             if plan.copies.len() == 1 { "the copy" } else { "all the copies" },
         ),

@@ -26,8 +26,8 @@ pub struct VirtualCard {
 
 #[derive(Default)]
 struct Shared {
-    /// APDUs that are still answered, and what happens at the one after.
-    pull: Mutex<Option<(u64, Pull)>>,
+    /// The commands that count (header prefix), how many of them are still answered, and what happens at the one after.
+    pull: Mutex<Option<(String, u64, Pull)>>,
     /// Header of every command and status of its answer (none: pulled).
     commands: Mutex<Vec<String>>,
     /// Whether the reader has powered the card since it was inserted.
@@ -71,7 +71,17 @@ impl VirtualCard {
 
     /// Lets `count` more APDUs through and pulls the card at the one after.
     pub fn pull_after(&self, count: u64, when: Pull) {
-        *self.shared.pull.lock().unwrap() = Some((count, when));
+        self.pull_at("", count, when);
+    }
+
+    /// Pulls the card at a command with this header, for example `0087 119C` or `0087`, after `count` others of these.
+    pub fn pull_at(&self, header: &str, count: u64, when: Pull) {
+        *self.shared.pull.lock().unwrap() = Some((header.to_owned(), count, when));
+    }
+
+    /// Takes back what `pull_after` or `pull_at` said.
+    pub fn pull_never(&self) {
+        *self.shared.pull.lock().unwrap() = None;
     }
 
     /// Whether the pull of `pull_after` has happened, or none was asked for.
@@ -154,17 +164,18 @@ fn serve(stream: &TcpStream, card: &Mutex<SoftCard>, shared: &Shared) {
 
 /// The answer, or `None` if the card is pulled now.
 fn execute(apdu: &[u8], card: &Mutex<SoftCard>, shared: &Shared) -> Option<Vec<u8>> {
+    let header = apdu.iter().take(4).map(|byte| format!("{byte:02X}")).collect::<Vec<_>>();
+    let header = format!("{} {}", header[..header.len().min(2)].concat(), header[header.len().min(2)..].concat());
     let mut pull = shared.pull.lock().unwrap();
     let now = match &mut *pull {
-        Some((0, when)) => Some(*when),
-        Some((left, _)) => {
+        Some((wanted, ..)) if !header.starts_with(wanted.as_str()) => None,
+        Some((_, 0, when)) => Some(*when),
+        Some((_, left, _)) => {
             *left -= 1;
             None
         }
         None => None,
     };
-    let header = apdu.iter().take(4).map(|byte| format!("{byte:02X}")).collect::<Vec<_>>();
-    let header = format!("{} {}", header[..header.len().min(2)].concat(), header[header.len().min(2)..].concat());
     let answer = if now == Some(Pull::BeforeCommand) { None } else { Some(card.lock().unwrap().answer(apdu)) };
     let status = answer.as_ref().map_or("lost".to_owned(), |answer| hex::encode_upper(&answer[answer.len() - 2..]));
     shared.commands.lock().unwrap().push(format!("{header} {status}"));

@@ -91,7 +91,7 @@ fn mark<'a>(
     findings: &mut Findings<'a>,
 ) {
     let file = "copy.json".to_owned();
-    let again = "make a new copy with claviger instead of restoring this mark by hand";
+    let again = "nothing is written to this copy; use the others";
     let mark = match bytes.map(CopyMark::read) {
         None => return findings.wrong(copy, file, "is missing", again),
         Some(Err(error)) => return findings.wrong(copy, file, &chain(&error), again),

@@ -238,7 +238,7 @@ fn copies(snapshot: &Snapshot, missing: &[usize], findings: &[super::Finding]) -
         };
         CopyState {
             path: view.path.clone(),
-            id: view.mark().map(|mark| mark.id),
+            id: view.mark().filter(|mark| mark.vault == snapshot.vault).map(|mark| mark.id),
             missing: *missing,
             wrong: findings.iter().any(here),
         }
