@@ -117,10 +117,13 @@ fn chosen(all: &[Point]) -> Vec<Point> {
     if std::env::var_os("CLAVIGER_TEST_EVERY_POINT").is_some() {
         return all.to_vec();
     }
-    let is_journal = |point: &&Point| ["write:", "reveal:", "remove:"].iter().any(|kind| point.name.starts_with(kind));
+    let is_journal = |point: &Point| ["write:", "reveal:", "remove:"].iter().any(|kind| point.name.starts_with(kind));
+    // Before a write that follows another at once, everything is as it was after that one.
+    let is_new = |number: usize| !(all[number].name.ends_with(":before") && number > 0 && is_journal(&all[number - 1]));
+    let journal = (0..all.len()).filter(|number| is_journal(&all[*number]) && is_new(*number));
     let (apdus, _): (Vec<_>, Vec<_>) = all.iter().partition(|point| point.name.starts_with("apdu:"));
     let step = apdus.len().div_ceil(APDU_SAMPLE);
-    let mut chosen: Vec<Point> = all.iter().filter(is_journal).cloned().collect();
+    let mut chosen: Vec<Point> = journal.map(|number| all[number].clone()).collect();
     // An odd step, so that the sample has points before and after an APDU.
     chosen.extend(apdus.into_iter().step_by(step | 1).cloned());
     chosen.sort_by_key(|point| point.number);

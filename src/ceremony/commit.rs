@@ -19,7 +19,7 @@ pub struct Committed {
 ///
 /// # Errors
 /// [`CeremonyError`]; where some copies have the commit and others not, the ceremony is committed and can be resumed.
-pub(super) fn commit(setting: &mut Setting<'_>, staged: Staged) -> Result<Committed, CeremonyError> {
+pub fn commit(setting: &mut Setting<'_>, staged: Staged) -> Result<Committed, CeremonyError> {
     let Staged { id, directory, manifest, succession } = staged;
     let bytes = manifest.encode();
     let signature = succession.sign(&bytes);
