@@ -27,7 +27,7 @@ const FIRST: [usize; 2] = [0, 1];
 const NEXT: [[usize; 2]; 3] = [[0, 2], [0, 1], [1, 2]];
 const SIGKILL: i32 = 128 + 9;
 /// Points between APDUs that are cut when not all are.
-const APDU_SAMPLE: usize = 24;
+const APDU_SAMPLE: usize = 16;
 
 /// A vault and its tokens in a directory.
 struct Site {
