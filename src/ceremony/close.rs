@@ -22,7 +22,7 @@ use crate::vault::{Copies, layout};
 use super::admission::{Welcome, may_close};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit};
 use super::commit::Committed;
-use super::open::{describe, open_share, refused};
+use super::open::{describe, open_share, refused, sealed_share};
 use super::setting::required;
 use super::{CeremonyError, Setting};
 
@@ -127,6 +127,9 @@ impl Desk for ClosingDesk<'_> {
         _room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         let Committed { plan, id, manifest } = self.committed;
+        if let Err(reason) = sealed_share(self.copies, self.generation, entry) {
+            return Ok(Admittance::Turned(reason));
+        }
         let what = format!(
             "{}, with your PIN your card opens its share of generation {}; then its older share keys of this vault are destroyed.",
             entry.name, plan.generation

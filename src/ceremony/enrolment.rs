@@ -19,7 +19,6 @@ use crate::transcript::{Class, Enrolment};
 
 use super::CeremonyError;
 use super::attendance::{ServeError, ask_pin, sign};
-use super::attested::described;
 
 const FACTORY_PIN: &[u8] = b"123456";
 const FACTORY_PUK: &[u8] = b"12345678";
@@ -105,7 +104,6 @@ fn enrol_with_pin(
     }
     let class = if software { Class::Software } else { Class::Renewing };
     let session = Session { signing_key: key, pin };
-    let attestation = described(attestation);
     let enrolment = Enrolment::sign(name.clone(), group, (key, class, attestation), Time::now(), |bytes| {
         sign(piv, &session, bytes)
     })?;

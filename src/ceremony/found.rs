@@ -15,7 +15,7 @@ use super::{CeremonyError, Setting};
 pub fn found(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     setting.check_tokens()?;
     let mut walk = Walk::begin(Script::of(CeremonyKind::Found)?);
-    two_rounds(setting, &mut walk, &mut plan)?;
+    two_rounds(setting, &mut walk, Sofar::default(), &mut plan)?;
     walk.enter(Step::End, setting.room)?;
     setting.room.say(&format!("The vault is founded. Its words: {}", setting.judgement.vault.words()));
     Ok(())

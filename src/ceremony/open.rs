@@ -24,7 +24,7 @@ use crate::vault::{Copies, layout};
 
 use super::admission::{Hindrance, may_join};
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
-use super::attested::{described, in_words};
+use super::attested::in_words;
 use super::plan::{exception, lost, read_aloud};
 use super::setting::{id, write, write_record, write_signed};
 use super::{CeremonyError, Setting};
@@ -94,6 +94,9 @@ impl Desk for Approving<'_> {
         room: &mut dyn Room,
     ) -> Result<Admittance, CeremonyError> {
         if let Some(reason) = self.has_a_conflict(entry, room)? {
+            return Ok(Admittance::Turned(reason));
+        }
+        if let Some(Err(reason)) = self.parent.map(|parent| sealed_share(self.copies, parent, entry)) {
             return Ok(Admittance::Turned(reason));
         }
         let turned = match may_join(anchor, entry.name.as_str(), self.plan, &self.id, self.judgement) {
@@ -280,7 +283,7 @@ impl Approving<'_> {
         public: &crate::encoding::PublicKey,
         room: &mut dyn Room,
     ) -> Result<Attestation, ServeError> {
-        let attestation = described(attestation::attestation_of(visit.piv, slot, public, self.roots)?);
+        let attestation = attestation::attestation_of(visit.piv, slot, public, self.roots)?;
         let name = &visit.entry.name;
         let trusted = matches!(attestation.verdict, Verdict::Yubico | Verdict::PolicyRoot)
             || self.plan.practice && attestation.verdict == Verdict::Drill;
@@ -326,9 +329,27 @@ impl Visit<'_, '_> {
     }
 }
 
+/// The envelope of `generation` for a custodian, as far as it can be checked without a token: digest, stanza, curve point.
+/// Looked at before anybody is asked for a PIN. What is wrong with it keeps this custodian out, and nobody else.
+pub(super) fn sealed_share(
+    copies: &Copies,
+    generation: &GenerationState,
+    entry: &RosterEntry,
+) -> Result<ShareEnvelope, String> {
+    let manifest = &generation.manifest;
+    let key = manifest.share_key(entry.index);
+    let envelope = manifest.envelopes.iter().find(|envelope| envelope.index == entry.index);
+    let (Some(key), Some(envelope)) = (key, envelope) else {
+        return Err("the generation has no share for it".to_owned());
+    };
+    let path = layout::share(&generation.directory, entry);
+    let bytes = copies
+        .read_file(&path, envelope.digest, ENVELOPE_LIMIT)
+        .map_err(|error| format!("{}; another copy may have it", crate::error::sentence(&error)))?;
+    ShareEnvelope::parse(&bytes, &key.public).map_err(|error| crate::error::sentence(&error))
+}
+
 /// Opens the envelope of `generation` for the custodian at the desk, and checks the share.
-///
-/// Digest, stanza and curve point of the envelope are checked before the token is asked for anything.
 pub(super) fn open_share(
     copies: &Copies,
     generation: &GenerationState,
@@ -338,9 +359,8 @@ pub(super) fn open_share(
 ) -> Result<CheckedShare, ServeError> {
     let manifest = &generation.manifest;
     let index = visit.entry.index;
-    let (Some(key), Some(envelope)) =
-        (manifest.share_key(index), manifest.envelopes.iter().find(|envelope| envelope.index == index))
-    else {
+    let sealed = sealed_share(copies, generation, visit.entry).map_err(ServeError::Excluded)?;
+    let Some(key) = manifest.share_key(index) else {
         return Err(ServeError::Excluded("the generation has no share for it".to_owned()));
     };
     let slot = anchor.keys.iter().find(|held| held.public == Some(key.public) && !held.spent).map(|held| held.slot);
@@ -348,9 +368,6 @@ pub(super) fn open_share(
         Some(slot) => slot,
         None => key.slot.parse().map_err(|_| ServeError::Excluded("its slot is unknown".to_owned()))?,
     };
-    let path = layout::share(&generation.directory, visit.entry);
-    let bytes = copies.read_file(&path, envelope.digest, ENVELOPE_LIMIT).map_err(CeremonyError::from)?;
-    let sealed = ShareEnvelope::parse(&bytes, &key.public).map_err(CeremonyError::from)?;
     let shared = visit.piv.ecdh(slot, sealed.encapsulated())?;
     let commitments = Commitments::new(manifest.commitments.clone()).map_err(CeremonyError::from)?;
     let record = ShareRecord {

@@ -1,6 +1,7 @@
 //! The plan of a ceremony: what k custodians will approve, made from what the copies prove. And what people read of it.
 
 use crate::encoding::{Digest, Document, Nonce16, Time};
+use crate::transcript::document::MAX_TEXT;
 use crate::transcript::{
     Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage, Which,
 };
@@ -120,7 +121,9 @@ pub(super) fn exceptions(setting: &Setting<'_>, sofar: &Sofar) -> Vec<Exception>
         exception(ExceptionKind::Clock, format!("a time after {last}"), happened, String::new())
     }));
     exceptions.extend(setting.weaknesses.iter().map(|weakness| {
-        exception(ExceptionKind::Preflight, "an isolated machine".to_owned(), weakness.clone(), String::new())
+        // A machine may have any number of interfaces; a plan takes texts of a limited length only.
+        let happened = weakness.chars().take(MAX_TEXT).collect();
+        exception(ExceptionKind::Preflight, "an isolated machine".to_owned(), happened, String::new())
     }));
     exceptions
 }

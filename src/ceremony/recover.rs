@@ -32,7 +32,7 @@ pub struct Request {
 pub fn recover(setting: &mut Setting<'_>, request: &Request, target: &Target) -> Result<(), CeremonyError> {
     setting.check_tokens()?;
     target.check()?;
-    let parent = rotate::settled(setting)?;
+    let (parent, sofar) = rotate::settled(setting)?;
     if parent.manifest.item(&request.item).is_none() {
         return Err(no_item(request.item.as_str(), &parent.manifest.items));
     }
@@ -49,7 +49,7 @@ pub fn recover(setting: &mut Setting<'_>, request: &Request, target: &Target) ->
     let purpose = Purpose { kind: CeremonyKind::Recover, grant: Some(grant), admits: Vec::new() };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Recover)?);
     let ratified =
-        rotate::two_rounds(setting, &mut walk, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
+        rotate::two_rounds(setting, &mut walk, sofar, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
     walk.enter(Step::Reveal, setting.room)?;
     let generation = ratified.generation();
     reveal(setting, ratified, target).map_err(CeremonyError::after_commit(generation))?;

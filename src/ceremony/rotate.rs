@@ -5,15 +5,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::encoding::{Digest, Name};
-use crate::room::Room;
-use crate::transcript::{Admission, CeremonyKind, GenerationState, Place, Plan};
+use crate::room::{Room, Way};
+use crate::transcript::document::is_file_name;
+use crate::transcript::{Admission, CeremonyKind, Checked, ExceptionKind, GenerationState, Place, Plan};
 
 use crate::vault::{Medium, cleanup};
 
 use super::close::{Ratified, close};
 use super::commit::commit;
 use super::open::{Opened, open};
-use super::plan::{Purpose, Sofar, following, read_aloud};
+use super::plan::{Purpose, Sofar, exception, following, read_aloud};
 use super::script::{Script, Step, Walk};
 use super::stage::stage;
 use super::{CeremonyError, Setting};
@@ -24,11 +25,11 @@ use super::{CeremonyError, Setting};
 /// [`CeremonyError`].
 pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     setting.check_tokens()?;
-    let parent = settled(setting)?;
+    let (parent, sofar) = settled(setting)?;
     let admits = admissions(setting, &parent)?;
     let purpose = Purpose { kind: CeremonyKind::Rotate, grant: None, admits };
     let mut walk = Walk::begin(Script::of(CeremonyKind::Rotate)?);
-    let ratified = two_rounds(setting, &mut walk, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
+    let ratified = two_rounds(setting, &mut walk, sofar, &mut |setting, sofar| following(setting, &parent, &purpose, sofar))?;
     for refused in &ratified.generation.manifest.refused {
         setting.room.warn(&format!("inbox/{} did not become an item: {}.", refused.file, refused.reason));
     }
@@ -36,17 +37,35 @@ pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     Ok(())
 }
 
-/// The generation that the next ceremony consumes: current, ratified, and no other ceremony waiting.
+/// The generation that the next ceremony consumes: current, and ratified. One that was committed and cannot be finished
+/// (a card of its round 1 is gone) can be consumed too: its k shares open, and what comes after closes it as well. That is
+/// an exception that k approvals name.
 ///
 /// # Errors
-/// [`CeremonyError::Unfinished`] if a committed ceremony must be finished first.
-pub(super) fn settled(setting: &Setting<'_>) -> Result<GenerationState, CeremonyError> {
-    let current = setting.judgement.current()?;
+/// [`CeremonyError::Unfinished`] if people want to finish it first.
+pub(super) fn settled(setting: &mut Setting<'_>) -> Result<(GenerationState, Sofar), CeremonyError> {
+    let current = setting.judgement.current()?.clone();
+    let mut sofar = Sofar::default();
     if !current.ratified {
         let number = current.manifest.plan.number;
-        return Err(CeremonyError::Unfinished { ceremony: current.ceremony, number });
+        let unfinished = CeremonyError::Unfinished { ceremony: current.ceremony, number };
+        setting.room.warn(&format!("{unfinished}."));
+        let stop = Way { word: "stop", meaning: "stop here, and finish it with `claviger resume`" };
+        let over = Way {
+            word: "over",
+            meaning: "it cannot be finished (a card that was in it is gone): go on over it; an exception that k custodians approve",
+        };
+        if setting.room.choose("What now?", &[stop, over])? == 0 {
+            return Err(unfinished);
+        }
+        sofar.exceptions.push(exception(
+            ExceptionKind::Unratified,
+            format!("generation {} ratified", current.generation),
+            format!("ceremony number {number} was committed and cannot be finished"),
+            current.ceremony.to_string(),
+        ));
     }
-    Ok(current.clone())
+    Ok((current, sofar))
 }
 
 /// Everything from the look at the room to the ratified generation. `plan` is asked again when the ceremony must begin
@@ -54,10 +73,11 @@ pub(super) fn settled(setting: &Setting<'_>) -> Result<GenerationState, Ceremony
 pub(super) fn two_rounds(
     setting: &mut Setting<'_>,
     walk: &mut Walk,
+    sofar: Sofar,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Ratified, CeremonyError> {
     preflight(setting, walk)?;
-    let opened = gather(setting, walk, plan)?;
+    let opened = gather(setting, walk, sofar, plan)?;
     walk.enter(Step::Stage, setting.room)?;
     let staged = stage(setting, opened)?;
     walk.enter(Step::Commit, setting.room)?;
@@ -74,9 +94,9 @@ pub(super) fn two_rounds(
 fn gather(
     setting: &mut Setting<'_>,
     walk: &mut Walk,
+    mut sofar: Sofar,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Opened, CeremonyError> {
-    let mut sofar = Sofar::default();
     loop {
         walk.enter(Step::Plan, setting.room)?;
         let plan = plan(setting, &mut sofar)?;
@@ -122,8 +142,10 @@ pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<()
     Ok(())
 }
 
-/// The plan is read aloud; the administrator begins, or not.
+/// The plan is read aloud; the administrator begins, or not. A plan that breaks a rule is stopped here, before it is written
+/// anywhere and before a token is in its ceremony: nobody could read it again, and no document is ever removed.
 pub(super) fn agree(room: &mut dyn Room, plan: &Plan) -> Result<(), CeremonyError> {
+    plan.check()?;
     for line in read_aloud(plan) {
         room.say(&format!("   {line}"));
     }
@@ -180,7 +202,7 @@ fn admissions(setting: &mut Setting<'_>, parent: &GenerationState) -> Result<Vec
         });
         match admission {
             Ok(admission) => by_name.entry(admission.name.clone()).or_default().push(admission),
-            Err(reason) => setting.room.warn(&format!("inbox/{} is left alone: {reason}.", file)),
+            Err(reason) => setting.room.warn(&format!("inbox/{} is left alone: {reason}.", file.escape_debug())),
         }
     }
     let mut admits = Vec::new();
@@ -211,6 +233,9 @@ fn inbox(setting: &Setting<'_>) -> Result<BTreeSet<(String, Digest)>, CeremonyEr
 
 /// Name and kind of a proposal, from its file name: `NAME[.KIND][.ANYTHING].age`.
 fn parse(file: &str) -> Result<(Name, Name), String> {
+    if !is_file_name(file) {
+        return Err("its name has characters that cannot be read aloud".to_owned());
+    }
     let stem = file.strip_suffix(".age").ok_or_else(|| "its name does not end in .age".to_owned())?;
     let mut parts = stem.split('.');
     let name = parts.next().unwrap_or_default();
@@ -219,4 +244,27 @@ fn parse(file: &str) -> Result<(Name, Name), String> {
     let kind: Name = kind.parse().map_err(|error: crate::encoding::EncodingError| error.to_string())?;
     crate::credential::Kind::try_from(&kind).map_err(|error| error.to_string())?;
     Ok((name, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposal_is_named_by_its_file() {
+        let named = |file: &str| parse(file).map(|(name, kind)| format!("{name} {kind}"));
+        assert_eq!(named("root.age").unwrap(), "root opaque");
+        assert_eq!(named("root.password.1a2b.age").unwrap(), "root password");
+        for bad in ["root.opaque", "Root.age", ".age", "root.nonsense.age"] {
+            assert!(named(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_change_what_custodians_read_is_no_proposal() {
+        for bad in ["root.opaque.\x1b[2K.age", "root.opaque.\n.age", "root.opaque.\u{202e}.age", "root.opaque.a\\b.age"]
+        {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
 }

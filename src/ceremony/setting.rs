@@ -68,7 +68,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes a signed document and its signature; the signature first, so that a document never stands alone.
+/// Writes a signed document and its signature; the body first: without its signature it is unfinished.
 pub(super) fn write_signed(
     copies: &Copies,
     policy: &Policy,
@@ -77,8 +77,8 @@ pub(super) fn write_signed(
     bytes: &[u8],
     signature: &[u8],
 ) -> Result<(), CeremonyError> {
-    write(copies, policy, plan, &path(Half::Signature), signature)?;
-    write(copies, policy, plan, &path(Half::Body), bytes)
+    write(copies, policy, plan, &path(Half::Body), bytes)?;
+    write(copies, policy, plan, &path(Half::Signature), signature)
 }
 
 /// Writes a record and its signature: on every copy that takes it, and on one at least. A medium that fails now is no

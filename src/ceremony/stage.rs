@@ -19,7 +19,8 @@ use crate::sealing::share::{ShareRecord, seal_share};
 use crate::secret::SecretBytes;
 use crate::sharing::{self, Commitments, Split, Threshold};
 use crate::transcript::{
-    GenerationState, IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Plan, Refused, check_manifest_follows,
+    Checked, GenerationState, IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Plan, Refused,
+    check_manifest_follows,
 };
 use crate::vault::{Copies, layout};
 
@@ -92,6 +93,9 @@ pub fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged, Ceremo
         records,
         plan,
     };
+    // A manifest that nobody could read again must not be committed, whatever a token or a record put into it.
+    Manifest::read(&manifest.encode())
+        .map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;
     let follows = parent.as_ref().map(|parent| (&parent.manifest, parent.digest));
     check_manifest_follows(&setting.judgement.founding, follows, &manifest, &approvals)
         .map_err(|error| CeremonyError::StageCheck { reason: crate::error::sentence(&error) })?;

@@ -10,6 +10,7 @@ use crate::ceremony::reveal::Target;
 use crate::encoding::Name;
 use crate::policy;
 use crate::transcript::Which;
+use crate::transcript::document::is_text;
 
 /// Arguments of `recover`.
 #[derive(Debug, Args)]
@@ -50,6 +51,11 @@ impl Recover {
     /// [`Failure`].
     pub fn run(self, tokens: &Tokens) -> Result<(), Failure> {
         let (paths, item) = split_last(&self.vault_and_item)?;
+        for (option, text) in
+            [("--incident", &self.incident), ("--reason", &self.reason), ("--requester", &self.requester)]
+        {
+            check_text(option, text)?;
+        }
         let lasts = self.lasts.as_deref().map(policy::duration).transpose();
         let lasts = lasts.map_err(|error| Failure::Duration(Box::new(error)))?;
         let target = target(self.out, self.to);
@@ -82,10 +88,35 @@ pub(super) fn target(out: Option<PathBuf>, to: Option<String>) -> Target {
     }
 }
 
+/// What custodians will be read, and will sign.
+fn check_text(option: &str, text: &str) -> Result<(), Failure> {
+    if is_text(text) {
+        return Ok(());
+    }
+    let rule = "one line of at most 500 characters, without control characters";
+    Err(Failure::Arguments(format!("{option}: expected {rule}")))
+}
+
 fn split_last(arguments: &[PathBuf]) -> Result<(&[PathBuf], Name), Failure> {
     let wrong = || Failure::Arguments("expected VAULT (once for each copy), then ITEM".to_owned());
     let (item, paths) = arguments.split_last().ok_or_else(wrong)?;
     let item = super::name(item.to_str().ok_or_else(wrong)?)
         .map_err(|error| Failure::Arguments(format!("ITEM {}: {error}", item.display())))?;
     if paths.is_empty() { Err(wrong()) } else { Ok((paths, item)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_aloud_is_one_line_that_a_terminal_can_show() {
+        for good in ["INC-1", "the identity provider is down", "Ausfall, groß"] {
+            assert!(check_text("--reason", good).is_ok(), "{good:?}");
+        }
+        for bad in ["two\nlines", "a\ttab", "\x1b[2K", "\u{202e}turned", &"long ".repeat(101)] {
+            let error = check_text("--reason", bad).unwrap_err().to_string();
+            assert!(error.starts_with("--reason: expected one line"), "{error}");
+        }
+    }
 }

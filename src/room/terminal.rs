@@ -14,6 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{Room, RoomError, Way};
 use crate::interrupt;
 use crate::secret::{Pin, SecretBytes};
+use crate::transcript::document::is_text;
 
 const COLUMNS: usize = 88;
 const LONGEST_ANSWER: usize = 4096;
@@ -51,7 +52,7 @@ impl Terminal {
     }
 
     fn paragraph(&mut self, first: &str, text: &str) {
-        let wrapped = wrap(text, COLUMNS - first.chars().count());
+        let wrapped = wrap(&plain(text), COLUMNS - first.chars().count());
         let indent = " ".repeat(first.chars().count());
         for (number, line) in wrapped.iter().enumerate() {
             let prefix = if number == 0 { first } else { &indent };
@@ -64,7 +65,7 @@ impl Terminal {
     fn line(&mut self, prompt: &str, echo: bool) -> Result<Zeroizing<Vec<u8>>, RoomError> {
         let _raw = Raw::enter(&self.input)?;
         termios::tcflush(&self.input, QueueSelector::IFlush).map_err(terminal_error)?;
-        self.print(prompt)?;
+        self.print(&plain(prompt))?;
         // Filled within its capacity, so that no longer copy is left behind.
         let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_ANSWER));
         loop {
@@ -204,7 +205,7 @@ impl Room for Terminal {
         }
         let _raw = Raw::enter(&self.input)?;
         termios::tcflush(&self.input, QueueSelector::IFlush).map_err(terminal_error)?;
-        self.print(&format!("{ALTERNATE_ON}{title}\r\n\r\n"))?;
+        self.print(&format!("{ALTERNATE_ON}{}\r\n\r\n", plain(title)))?;
         let _screen = AlternateScreen(&self.output);
         let shown = Zeroizing::new(text.replace('\n', "\r\n"));
         (&self.output).write_all(shown.as_bytes()).map_err(RoomError::Terminal)?;
@@ -275,6 +276,12 @@ fn erase_character(line: &mut Vec<u8>) -> bool {
     true
 }
 
+/// Names of files, readers and copies come from anywhere: nothing of them may move the cursor, hide text or turn it around.
+fn plain(text: &str) -> String {
+    let shown = |c: char| c == '\n' || is_text(c.encode_utf8(&mut [0; 4]));
+    text.chars().map(|c| if shown(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
 /// Breaks `text` into lines of at most `columns` characters at spaces; its own line breaks stay. What stands before a run
 /// of two or more spaces is a label: further lines begin below what follows it.
 fn wrap(text: &str, columns: usize) -> Vec<String> {
@@ -320,6 +327,15 @@ mod tests {
         assert_eq!(wrap("  a b\nc", 80), ["  a b", "c"]);
         assert_eq!(wrap("", 80), [""]);
         assert_eq!(wrap(" Vault:  one two three", 16), [" Vault:  one two", "         three"]);
+    }
+
+    #[test]
+    fn nothing_that_is_said_steers_the_terminal() {
+        assert_eq!(
+            plain("inbox/\x1b[2K\u{9b}A\u{202e}\r.age\nnext"),
+            "inbox/\u{fffd}[2K\u{fffd}A\u{fffd}\u{fffd}.age\nnext"
+        );
+        assert_eq!(plain("für \"alice\" - 3 of 5"), "für \"alice\" - 3 of 5");
     }
 
     #[test]

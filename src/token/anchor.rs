@@ -72,6 +72,9 @@ impl<'de> Deserialize<'de> for AnchorKey {
     }
 }
 
+/// Counters above this are no honest token's: nothing counts so far, and what is added to them must stay an integer of JSON.
+const MAX_VALUE: u64 = 1 << 52;
+
 impl Document for Anchor {
     const FORMAT: &'static str = "claviger/v1 anchor";
 
@@ -107,6 +110,10 @@ impl Anchor {
 
     /// Whether the members agree with each other.
     pub(crate) fn check(&self) -> Result<(), AnchorError> {
+        let small = [self.sequence, self.number, self.closed].into_iter().all(|value| value < MAX_VALUE);
+        if !small {
+            return Err(AnchorError::Contradiction);
+        }
         let closed = (self.closed == 0) == self.manifest.is_none();
         let number = self.ceremony.as_ref().is_none_or(|ceremony| ceremony.number <= self.number);
         let sorted = self.keys.is_sorted_by(|a, b| a.slot < b.slot);

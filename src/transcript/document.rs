@@ -132,13 +132,6 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64,
     (value <= MAX_INTEGER).then_some(value).ok_or_else(|| D::Error::custom("an integer over 2^53-1"))
 }
 
-/// Deserializes null or an integer that is at most [`MAX_INTEGER`].
-pub(super) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = Option::<u64>::deserialize(deserializer)?;
-    let good = value.is_none_or(|value| value <= MAX_INTEGER);
-    good.then_some(value).ok_or_else(|| D::Error::custom("an integer over 2^53-1"))
-}
-
 /// Deserializes an object whose numbers are all integers of 0 to [`MAX_INTEGER`].
 pub(super) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_json::Map<String, Value>, D::Error> {
     fn good(value: &Value) -> bool {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::approval::{Attestation, Class};
+use super::approval::{Attestation, Class, check_attestation};
 use super::document::{Checked, DocumentError, document, rule};
 use crate::encoding::{Document, Name, PublicKey, Signature, Time, canonical};
 
@@ -85,7 +85,7 @@ impl Enrolment {
 
 impl Checked for Enrolment {
     fn check(&self) -> Result<(), DocumentError> {
-        self.attestation.check::<Self>()?;
+        check_attestation::<Self>(&self.attestation)?;
         let proven = self.signature.verifies(&self.signing_key, &self.signed_bytes());
         rule::<Self>(proven, "the signature is by the signing key over all other members")
     }

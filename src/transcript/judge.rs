@@ -23,6 +23,9 @@ use crate::error::{Advice, Exit};
 
 pub use follow::{FollowError, check_manifest_follows, check_plan_follows};
 
+/// How far above the highest number that k custodians approved a number may be that fewer stand behind, or one token.
+pub const NUMBER_WINDOW: u64 = 1 << 32;
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

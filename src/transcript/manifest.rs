@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::approval::{Attestation, Class, ShareKey, check_share_key};
+use super::approval::{Attestation, Class, ShareKey, check_attestation, check_share_key};
 use super::document::{Checked, DocumentError, ascending, distinct, document, integer, is_file_name, is_text};
 use super::document::{object, rule};
 use super::plan::Plan;
@@ -148,7 +148,7 @@ impl Checked for Manifest {
         rule::<Self>(distinct(self.share_keys.iter().map(|key| key.public)), "the share keys differ")?;
         for key in &self.share_keys {
             check_share_key::<Self>(&self.plan, &key.slot, key.class)?;
-            key.attestation.check::<Self>()?;
+            check_attestation::<Self>(&key.attestation)?;
         }
         let envelopes = self.envelopes.iter().map(|envelope| envelope.index);
         rule::<Self>(envelopes.eq(indices()), "there is one envelope for each custodian, by index")?;

@@ -115,6 +115,8 @@ pub enum ExceptionKind {
     Clock,
     /// Something that preflight reported.
     Preflight,
+    /// The generation that is consumed was committed and never ratified (ceremony `subject` cannot be finished).
+    Unratified,
 }
 
 /// A departure from the policy. It holds only because k approvals carry the plan that names it.

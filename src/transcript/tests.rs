@@ -124,7 +124,7 @@ impl World {
             public: public(&key(&format!("share key {index} {}", plan.digest()))),
             slot: "82".to_owned(),
             class: Class::Renewing,
-            attestation: Attestation::bare(Verdict::None),
+            attestation: Attestation::none(),
         }
     }
 

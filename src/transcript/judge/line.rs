@@ -170,15 +170,34 @@ fn decide_ratified(generations: &mut [GenerationState]) {
     for place in 0..generations.len() {
         let state = &generations[place];
         let proven = state.closings.len() >= usize::from(state.manifest.plan.k);
-        let ratified = match parent_of(generations, state) {
+        let ratified = match state.manifest.plan.parent {
             None => state.committed && state.generation == 1,
-            Some(parent) => state.committed && proven && generations[parent].extinct,
+            // All of them: one that was committed and never ratified may stand between.
+            Some(_) => state.committed && proven && ancestors(generations, state).iter().all(|&place| generations[place].extinct),
         };
         generations[place].ratified = ratified;
     }
 }
 
-/// Follows the committed generations from 1; at a fork only if exactly one branch is ratified.
+/// The places of all generations before `state`, as far as they are here.
+fn ancestors(generations: &[GenerationState], state: &GenerationState) -> Vec<usize> {
+    let mut places = Vec::new();
+    let mut next = parent_of(generations, state);
+    while let Some(place) = next {
+        places.push(place);
+        next = parent_of(generations, &generations[place]);
+    }
+    places
+}
+
+/// Whether the generation in `place`, or one that follows it, is ratified.
+fn leads_to_a_ratified_one(generations: &[GenerationState], place: usize) -> bool {
+    let ratified = generations.iter().enumerate().filter(|(_, state)| state.ratified);
+    let mut leads = ratified.map(|(at, state)| at == place || ancestors(generations, state).contains(&place));
+    leads.any(|leads| leads)
+}
+
+/// Follows the committed generations from 1; at a fork only if exactly one branch leads to a ratified one.
 fn walk(generations: &[GenerationState]) -> (Vec<usize>, Vec<Fork>) {
     let (mut line, mut forks) = (Vec::new(), Vec::new());
     let mut parent = None;
@@ -186,7 +205,8 @@ fn walk(generations: &[GenerationState]) -> (Vec<usize>, Vec<Fork>) {
         let is_child =
             |place: &usize| generations[*place].committed && generations[*place].manifest.plan.parent == parent;
         let children: Vec<usize> = (0..generations.len()).filter(is_child).collect();
-        let ratified: Vec<usize> = children.iter().copied().filter(|place| generations[*place].ratified).collect();
+        let ratified: Vec<usize> =
+            children.iter().copied().filter(|place| leads_to_a_ratified_one(generations, *place)).collect();
         let next = match (children.as_slice(), ratified.as_slice()) {
             ([], _) => return (line, forks),
             ([only], _) => Some(*only),

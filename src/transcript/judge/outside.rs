@@ -49,14 +49,12 @@ pub(super) fn heads<'a>(
     current: Option<&GenerationState>,
     findings: &mut Findings<'a>,
 ) {
-    let mut policies: BTreeSet<Digest> = ceremonies.iter().map(|ceremony| ceremony.plan.policy).collect();
-    if let Some(current) = current {
-        let later = ceremonies.iter().map(|ceremony| &ceremony.plan);
-        policies = later.filter(|plan| plan.generation > current.generation).map(|plan| plan.policy).collect();
-        policies.insert(current.manifest.plan.policy);
-    } else {
-        policies.insert(snapshot.founding.policy);
-    }
+    // A plan vouches for a policy only if k custodians approved it.
+    let approved = ceremonies.iter().filter(|ceremony| ceremony.approvals.len() >= usize::from(ceremony.plan.k));
+    let after = current.map_or(0, |current| current.generation);
+    let mut policies: BTreeSet<Digest> =
+        approved.filter(|ceremony| ceremony.plan.generation > after).map(|ceremony| ceremony.plan.policy).collect();
+    policies.insert(current.map_or(snapshot.founding.policy, |current| current.manifest.plan.policy));
     let mut seen: BTreeMap<Nonce16, usize> = BTreeMap::new();
     let planned: BTreeSet<Nonce16> = ceremonies.iter().flat_map(|c| c.plan.copies.iter().copied()).collect();
     for (copy, view) in snapshot.copies.iter().enumerate() {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::NUMBER_WINDOW;
 use super::collect::{Ceremony, ceremonies};
 use super::files::Bench;
 use super::findings::Findings;
 use super::line::{Line, line};
 use super::{CopyState, Fate, Fork, GenerationState, Judgement, Severity, Stage, Unfinished, outside};
 use crate::encoding::Digest;
-use crate::transcript::document::MAX_INTEGER;
 use crate::transcript::place::Place;
 use crate::transcript::record::{Record, RecordBody};
 use crate::transcript::signed::Signed;
@@ -219,16 +219,18 @@ fn unfinished(
     unfinished
 }
 
-/// Plans that nobody signed count too, for they may have been on a token, but only up to half of what is possible:
-/// a forged one must not use the numbers up.
+/// What k custodians approved counts as it is. Plans and records that fewer stand behind count too, for the number may be
+/// on a token, but only within [`NUMBER_WINDOW`]: nobody can use the numbers up alone.
 fn highest_number(ceremonies: &[Ceremony<'_>], records: &[Signed<Record>]) -> u64 {
-    let signed = ceremonies.iter().filter(|ceremony| !ceremony.approvals.is_empty()).map(|c| c.plan.number);
-    let unsigned = ceremonies.iter().map(|c| c.plan.number).filter(|number| *number <= MAX_INTEGER / 2);
+    let approved = ceremonies.iter().filter(|ceremony| ceremony.approvals.len() >= usize::from(ceremony.plan.k));
+    let approved = approved.map(|ceremony| ceremony.plan.number).max().unwrap_or(0);
     let recorded = records.iter().filter_map(|record| match &record.body().body {
         RecordBody::Abandoned(body) => Some(body.number),
         RecordBody::Check(_) | RecordBody::Refused(_) | RecordBody::Revealed(_) => None,
     });
-    signed.chain(unsigned).chain(recorded).max().unwrap_or(0)
+    let claimed = ceremonies.iter().map(|ceremony| ceremony.plan.number).chain(recorded);
+    let believed = claimed.filter(|number| *number <= approved.saturating_add(NUMBER_WINDOW));
+    believed.max().unwrap_or(0).max(approved)
 }
 
 fn copies(snapshot: &Snapshot, missing: &[usize], findings: &[super::Finding]) -> Vec<CopyState> {

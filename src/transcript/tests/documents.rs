@@ -200,7 +200,7 @@ fn closings_keep_their_rules() {
 #[test]
 fn an_enrolment_proves_its_key() {
     let alice = World::signer(1);
-    let attestation = Attestation::bare(Verdict::None);
+    let attestation = Attestation::none();
     let sign_it = |bytes: &[u8]| Signature::from_der(&sign(&alice, bytes));
     let parts = (public(&alice), Class::Renewing, attestation);
     let enrolment = Enrolment::sign(name("alice"), None, parts, time("2026-01-01T00:00:00Z"), sign_it).unwrap();
