@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use claviger::token::channel::Source;
+use claviger::token::channel::{Channel, ChannelError};
 use claviger::token::piv::Piv;
-use claviger::token::soft::SoftSource;
+use claviger::token::soft::SoftCard;
 use claviger::transcript::{Judgement, Stage, judge};
 use claviger::vault::Copies;
 use harness::Terminal;
-use harness::crew::{self, Crew, Place};
+use harness::crew::{self, Crew, NAMES, Place};
 
 const SECRET: &str = "rescue-me-from-the-power-cut";
 /// Who holds the ceremony that is cut.
@@ -27,7 +27,7 @@ const FIRST: [usize; 2] = [0, 1];
 const NEXT: [[usize; 2]; 3] = [[0, 2], [0, 1], [1, 2]];
 const SIGKILL: i32 = 128 + 9;
 /// Points between APDUs that are cut when not all are.
-const APDU_SAMPLE: usize = 24;
+const APDU_SAMPLE: usize = 16;
 
 /// A vault and its tokens in a directory.
 struct Site {
@@ -63,16 +63,21 @@ impl Site {
         judge(&Copies::open(&self.copies().map(PathBuf::from)).unwrap().snapshot().unwrap())
     }
 
-    /// PIN tries that every token has left.
-    fn assert_no_pin_try_was_lost(&self, point: &str) {
-        let mut source = SoftSource::open(&self.dir.join("tokens")).unwrap();
-        let present = source.present().unwrap();
-        assert_eq!(present.len(), 3, "{point}");
-        for presence in present {
-            let mut link = source.connect(&presence).unwrap();
-            let tries = Piv::select(link.begin().unwrap()).unwrap().pin_tries().unwrap();
-            assert_eq!(tries, Some(3), "{point}: {}", presence.reader);
+    fn assert_no_pin_try_was_lost(&self) {
+        for name in &NAMES[..3] {
+            let bytes = std::fs::read(self.dir.join(format!("tokens/{name}.token"))).unwrap();
+            let likeness = Likeness(SoftCard::from_bytes(&bytes).unwrap());
+            assert_eq!(Piv::select(Box::new(likeness)).unwrap().pin_tries().unwrap(), Some(3), "{name}");
         }
+    }
+}
+
+/// A copy of a token: the file itself would be locked, and children of other threads inherit locks.
+struct Likeness(SoftCard);
+
+impl Channel for Likeness {
+    fn transmit(&mut self, apdu: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, ChannelError> {
+        Ok(zeroize::Zeroizing::new(self.0.answer(apdu)))
     }
 }
 
@@ -112,10 +117,13 @@ fn chosen(all: &[Point]) -> Vec<Point> {
     if std::env::var_os("CLAVIGER_TEST_EVERY_POINT").is_some() {
         return all.to_vec();
     }
-    let is_journal = |point: &&Point| ["write:", "reveal:", "remove:"].iter().any(|kind| point.name.starts_with(kind));
+    let is_journal = |point: &Point| ["write:", "reveal:", "remove:"].iter().any(|kind| point.name.starts_with(kind));
+    // Before a write that follows another at once, everything is as it was after that one.
+    let is_new = |number: usize| !(all[number].name.ends_with(":before") && number > 0 && is_journal(&all[number - 1]));
+    let journal = (0..all.len()).filter(|number| is_journal(&all[*number]) && is_new(*number));
     let (apdus, _): (Vec<_>, Vec<_>) = all.iter().partition(|point| point.name.starts_with("apdu:"));
     let step = apdus.len().div_ceil(APDU_SAMPLE);
-    let mut chosen: Vec<Point> = all.iter().filter(is_journal).cloned().collect();
+    let mut chosen: Vec<Point> = journal.map(|number| all[number].clone()).collect();
     // An odd step, so that the sample has points before and after an APDU.
     chosen.extend(apdus.into_iter().step_by(step | 1).cloned());
     chosen.sort_by_key(|point| point.number);
@@ -165,14 +173,13 @@ fn a_recover_that_is_killed_anywhere_is_finished_by_whoever_comes_next() {
 fn cut_and_go_on(base: &Place, point: &Point, run: usize) {
     let dir = tempfile::tempdir().unwrap();
     let site = set_up(base, dir.path());
-    let name = &point.name;
     let mut killed = site.recover(&[("CLAVIGER_FAULT_AT", point.number.to_string())]);
     let mut crew = Crew::of(&FIRST);
     assert_eq!(crew.hold(&mut killed, || {}), SIGKILL, "it was not killed: {}", killed.screen());
 
     let judgement = site.judgement();
     assert!(judgement.is_sound(), "{:?}", judgement.findings);
-    site.assert_no_pin_try_was_lost(name);
+    site.assert_no_pin_try_was_lost();
     let seen = String::from_utf8_lossy(killed.raw()).contains(SECRET);
     assert!(!seen || judgement.current().unwrap().ratified, "it was revealed before the generation was ratified");
     assert_eq!(judgement.current().unwrap().generation, if is_committed(&judgement) { 3 } else { 2 });
@@ -183,7 +190,7 @@ fn cut_and_go_on(base: &Place, point: &Point, run: usize) {
     base.quietly(&["verify", &vault, &copy]);
     assert!(site.judgement().current().unwrap().ratified);
     assert!(site.judgement().unfinished.is_empty(), "{:?}", site.judgement().unfinished);
-    site.assert_no_pin_try_was_lost(name);
+    site.assert_no_pin_try_was_lost();
 }
 
 fn is_committed(judgement: &Judgement) -> bool {

@@ -43,7 +43,7 @@ impl Ratified {
 ///
 /// # Errors
 /// [`CeremonyError`]; the generation stays committed, and `resume` goes on.
-pub(super) fn close(setting: &mut Setting<'_>, committed: Committed) -> Result<Ratified, CeremonyError> {
+pub fn close(setting: &mut Setting<'_>, committed: Committed) -> Result<Ratified, CeremonyError> {
     let generation = state(setting, &committed)?;
     let plan = &committed.plan;
     let needed = if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) };

@@ -21,7 +21,7 @@ pub struct Committed {
 ///
 /// # Errors
 /// [`CeremonyError::AfterCommit`] where it stands on some copies and not on enough; then `resume` goes on.
-pub(super) fn commit(setting: &mut Setting<'_>, staged: Staged) -> Result<Committed, CeremonyError> {
+pub fn commit(setting: &mut Setting<'_>, staged: Staged) -> Result<Committed, CeremonyError> {
     let Staged { id, directory, manifest, succession } = staged;
     let bytes = manifest.encode();
     let digest = Digest::of(&bytes);

@@ -45,7 +45,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// [`CeremonyError::Again`] when the ceremony must begin again with another plan; otherwise what stopped it.
-pub(super) fn open(setting: &mut Setting<'_>, plan: Plan) -> Result<Opened, CeremonyError> {
+pub fn open(setting: &mut Setting<'_>, plan: Plan) -> Result<Opened, CeremonyError> {
     let id = id(&plan);
     let directory = layout::directory(&setting.judgement, plan.generation, &id);
     let Setting { copies, judgement, policy, roots, source, room, .. } = setting;

@@ -151,6 +151,13 @@ impl Walk {
     /// [`ScriptError::Left`] if the script says otherwise.
     pub fn enter(&mut self, step: Step, room: &mut dyn Room) -> Result<(), ScriptError> {
         let act = self.script.act.get(self.next);
+        // The engine stops after the end: a script that goes on then is left too.
+        if step == Step::End
+            && act.is_some_and(|act| act.step == step)
+            && let Some(more) = self.script.act.get(self.next + 1)
+        {
+            return Err(ScriptError::Left { wanted: step, expected: Some(more.step) });
+        }
         match act {
             Some(act) if act.step == step => {
                 room.act(&format!("{} of {}: {}", self.next + 1, self.script.act.len(), act.title));

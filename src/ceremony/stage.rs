@@ -40,7 +40,7 @@ pub struct Staged {
 ///
 /// # Errors
 /// [`CeremonyError`]; nothing is committed, and the current generation stands.
-pub(super) fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged, CeremonyError> {
+pub fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged, CeremonyError> {
     let Opened { plan, id, directory, approvals, shares } = opened;
     let parent = plan.parent.and_then(|parent| setting.judgement.generation(&parent)).cloned();
     let old = match &parent {

@@ -15,6 +15,9 @@ use crate::token::tlv;
 /// The management key of a card as it leaves the factory.
 const FACTORY_KEY: [u8; 24] = [1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];
 
+/// The key history object (SP 800-73-4 part 1, 3.3.3).
+const KEY_HISTORY: u32 = 0x5f_c10c;
+
 /// A token that is ready for custody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prepared {
@@ -56,7 +59,23 @@ pub fn prepare(piv: &mut Piv, pin: &Pin) -> Result<Prepared, TokenError> {
     if !piv.has_certificate_object(Slot::Signature)? {
         piv.write_certificate(Slot::Signature, &der)?;
     }
+    note_retired_keys(piv)?;
     Ok(Prepared { signing_key, adopted: there.is_some(), class })
+}
+
+/// Tells other programs that there are keys in the retired slots: OpenSC looks there only if this object says so. A card that
+/// does not keep it does without.
+fn note_retired_keys(piv: &mut Piv) -> Result<(), TokenError> {
+    // > C1: keys with certificates on the card; C2: keys with certificates elsewhere; FE (SP 800-73-4 part 1, table 12)
+    const TWENTY: [u8; 8] = [0xc1, 1, 20, 0xc2, 1, 0, 0xfe, 0];
+    let noted = piv.object(KEY_HISTORY).and_then(|there| match there {
+        Some(_) => Ok(()),
+        None => piv.write_object(KEY_HISTORY, &TWENTY),
+    });
+    match noted {
+        Err(TokenError::Refused { .. } | TokenError::NotStored { .. }) => Ok(()),
+        noted => noted,
+    }
 }
 
 /// Leaves the card with a management key that its PIN protects, authenticated.

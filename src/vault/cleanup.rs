@@ -27,8 +27,13 @@ pub fn cleanup(copies: &Copies, snapshot: &Snapshot, judgement: &Judgement) -> R
     let admitted: BTreeSet<(&str, Digest)> = judgement
         .line()
         .filter(|generation| generation.ratified)
-        .flat_map(|generation| &generation.manifest.plan.admits)
-        .map(|admission| (admission.file.as_str(), admission.digest))
+        .flat_map(|generation| {
+            let admits =
+                generation.manifest.plan.admits.iter().map(|admission| (admission.file.as_str(), admission.digest));
+            // What was refused became no item: it may be all that there is of it.
+            let refused = |file: &str| generation.manifest.refused.iter().any(|refused| refused.file == file);
+            admits.filter(move |(file, _)| !refused(file))
+        })
         .collect();
     let mut cleaned = Cleaned::default();
     for (place, view) in snapshot.copies.iter().enumerate() {
