@@ -79,7 +79,7 @@ fn report(title: &str, before: &[Statistics], after: &[Statistics], insertions: 
         let touches = after[index].touches - before[index].touches;
         let typed = crew.pins_typed / 3;
         println!("  {name:<10} {apdus:>7}  {typed:>11}  {verifies:>11}  {touches:>7}  {:>10}", insertions[index]);
-        assert!(apdus <= 320, "{name}: {apdus} APDUs");
+        assert!(apdus <= 270, "{name}: {apdus} APDUs");
         assert!(verifies <= 8, "{name}: {verifies} VERIFYs");
         assert!(touches <= 2, "{name}: {touches} touches");
         assert!(insertions[index] <= 2, "{name}: {} insertions", insertions[index]);

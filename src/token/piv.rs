@@ -9,6 +9,8 @@ mod management;
 mod object;
 mod pin;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -34,6 +36,8 @@ pub struct Piv<'c> {
     pin_accepted: bool,
     /// Whether the management key was authenticated in this transaction.
     management_authenticated: bool,
+    /// Certificate containers as they were read in this transaction, by tag.
+    containers: BTreeMap<u32, Option<Zeroizing<Vec<u8>>>>,
 }
 
 /// When the card wants the PIN for a use of a key.
@@ -88,8 +92,14 @@ impl<'c> Piv<'c> {
     /// # Errors
     /// [`TokenError::NotPiv`] if the card has none.
     pub fn select(channel: Box<dyn Channel + 'c>) -> Result<Self, TokenError> {
-        let mut piv =
-            Self { channel, version: None, serial: None, pin_accepted: false, management_authenticated: false };
+        let mut piv = Self {
+            channel,
+            version: None,
+            serial: None,
+            pin_accepted: false,
+            management_authenticated: false,
+            containers: BTreeMap::new(),
+        };
         let answer = piv.ask("SELECT", &Command::new(0xa4, 0x04, 0x00, &AID))?;
         if answer.status != Status::Success {
             return Err(TokenError::NotPiv { status: answer.status });

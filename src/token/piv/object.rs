@@ -39,6 +39,7 @@ impl Piv<'_> {
     /// # Errors
     /// [`TokenError::NotStored`] if what is read back differs.
     pub fn write_object(&mut self, tag: u32, contents: &[u8]) -> Result<(), TokenError> {
+        self.containers.remove(&tag);
         let mut data = Zeroizing::new(Vec::with_capacity(contents.len() + 16));
         tlv::push(&mut data, 0x5c, &tag_bytes(tag));
         tlv::push(&mut data, 0x53, contents);
@@ -53,7 +54,7 @@ impl Piv<'_> {
     /// # Errors
     /// As [`Piv::object`].
     pub fn certificate(&mut self, slot: Slot) -> Result<Option<Vec<u8>>, TokenError> {
-        let Some(contents) = self.object(slot.certificate_object())? else { return Ok(None) };
+        let Some(contents) = self.certificate_container(slot)? else { return Ok(None) };
         // > 70: certificate; 71: CertInfo, bit 0: compressed; FE: error detection code (part 1, table 10)
         let compressed =
             tlv::find(&contents, 0x71).is_some_and(|info| info.first().is_some_and(|flags| flags & 1 != 0));
@@ -62,7 +63,18 @@ impl Piv<'_> {
 
     /// Whether the slot's certificate container has anything in it, be it a certificate or not.
     pub(crate) fn has_certificate_object(&mut self, slot: Slot) -> Result<bool, TokenError> {
-        Ok(self.object(slot.certificate_object())?.is_some())
+        Ok(self.certificate_container(slot)?.is_some())
+    }
+
+    /// Nobody else can change a container while the transaction lasts: the card is asked once, and again after a write.
+    fn certificate_container(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, TokenError> {
+        let tag = slot.certificate_object();
+        if let Some(known) = self.containers.get(&tag) {
+            return Ok(known.clone());
+        }
+        let contents = self.object(tag)?;
+        self.containers.insert(tag, contents.clone());
+        Ok(contents)
     }
 
     /// Writes the certificate of a slot and reads it back. Needs the management key.

@@ -141,7 +141,7 @@ fn what_is_stored_otherwise_than_written_is_an_error() {
 fn a_compressed_certificate_is_foreign() {
     let (mut piv, _) = scripted(&["530b7004deadbeef710101fe009000", "530b7004deadbeef710100fe009000"]);
     assert_eq!(piv.certificate(retired(0)).unwrap(), None);
-    assert_eq!(piv.certificate(retired(0)).unwrap(), Some(vec![0xde, 0xad, 0xbe, 0xef]));
+    assert_eq!(piv.certificate(retired(1)).unwrap(), Some(vec![0xde, 0xad, 0xbe, 0xef]));
 }
 
 #[test]
