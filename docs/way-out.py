@@ -5,6 +5,7 @@ Needs Python 3.9, python3-cryptography, age; for cards also OpenSC (pkcs11-tool)
 """
 import argparse
 import base64
+import getpass
 import hashlib
 import hmac
 import json
@@ -373,12 +374,15 @@ class SoftToken:
 SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 
 
+PIN_VARIABLE = "WAY_OUT_PIN"
+
+
 class Card:
     """Whatever card is in the reader, through OpenSC."""
 
     def __init__(self, module, slot, pin_env):
         self.tool = ["pkcs11-tool"] + (["--module", module] if module else []) + (["--slot", slot] if slot else [])
-        self.pin = ["--pin", f"env:{pin_env}"] if pin_env else []
+        self.pin_env = pin_env
 
     def key_id(self, share_key):
         """The PKCS#11 id of the key pair whose public key is `share_key`."""
@@ -419,10 +423,13 @@ class Card:
         with tempfile.TemporaryDirectory(dir="/dev/shm") as private:
             peer, secret = pathlib.Path(private) / "peer.der", pathlib.Path(private) / "secret"
             peer.write_bytes(SPKI + uncompressed(point))
-            command = ["--login", *self.pin, "--derive", "--mechanism", "ECDH1-DERIVE", "--id", identifier]
+            command = ["--login", "--pin", f"env:{PIN_VARIABLE}", "--derive", "--mechanism", "ECDH1-DERIVE", "--id", identifier]
             command += ["--input-file", str(peer), "--output-file", str(secret)]
-            print("  the PIN is asked for by pkcs11-tool; then touch the token if it blinks", flush=True)
-            if subprocess.run(self.tool + command, check=False).returncode != 0:
+            # Asked here, and given to pkcs11-tool in its own environment: never on a command line.
+            pin = os.environ[self.pin_env] if self.pin_env else getpass.getpass("  PIN of this token (not shown): ")
+            print("  touch the token if it blinks", flush=True)
+            environment = {**os.environ, PIN_VARIABLE: pin}
+            if subprocess.run(self.tool + command, check=False, env=environment).returncode != 0:
                 return None
             shared = secret.read_bytes()
         if len(shared) != 32:
@@ -521,7 +528,7 @@ def arguments():
     tokens.add_argument("--pkcs11", action="store_true", help="cards, through OpenSC's pkcs11-tool")
     parser.add_argument("--module", help="another PKCS#11 module than OpenSC's")
     parser.add_argument("--slot", help="the PKCS#11 slot of the reader, if there are several")
-    parser.add_argument("--pin-env", help="environment variable with the PIN, for tests: without it pkcs11-tool asks")
+    parser.add_argument("--pin-env", help="environment variable with the PIN, for tests: without it the script asks")
     return parser.parse_args()
 
 

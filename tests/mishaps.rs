@@ -416,7 +416,7 @@ fn a_read_only_copy() {
     );
     assert_eq!(seen.reveals_nothing().pins_typed, 0);
     let seen = recover_where(&scene, read_only, &["go"]);
-    assert_eq!(seen.expect(0, &["Exception: expected 2 copies; 1 copies"]).shown, [SECRET]);
+    assert_eq!(seen.expect(0, &["Exception: copies: expected 2 copies; 1 copy"]).shown, [SECRET]);
     assert!(before == crew::tree(&scene.place.path("copy")), "a read-only copy changed");
     scene.no_try_was_lost();
     // It catches up as soon as it can be written again.

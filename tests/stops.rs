@@ -162,13 +162,14 @@ fn resume() {
     let mut codes = Vec::new();
     sweep(&template, &["resume"], &VAULTS, &[0, 1], |scene, prompt, stopped| {
         codes.push(stopped.code);
-        if prompt < 2 {
+        if prompt < 3 {
             says_that_nothing_is_lost(stopped);
             goes_on_as_status_says(scene, &RECOVER, &[0, 1]);
         }
         scene.recovers(&VAULTS, &[1, 2]);
     });
-    assert_eq!(codes, [4, 4, 0]);
+    // Begin?, two PINs, the credential.
+    assert_eq!(codes, [4, 4, 4, 0]);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn the_way_out_opens_a_vault_on_cards_with_opensc() {
         };
         reader.insert(index);
         terminal.type_line("");
-        terminal.answer("enter User PIN:", &crew::pin(index));
+        terminal.answer("PIN of this token (not shown):", &crew::pin(index));
     }
     terminal.expect_exit(0);
     assert_eq!(std::fs::read(place.path("opened").join("kit")).unwrap(), secret, "{}", terminal.screen());

@@ -256,7 +256,7 @@ impl Advice for CeremonyError {
             Self::TooFewCopies { .. } => {
                 "bring the vault's other media and give each as a further VAULT; a directory that was copied by hand does not count"
             }
-            Self::Unfinished { .. } => "run `claviger resume VAULT`: any k custodians can finish it",
+            Self::Unfinished { .. } => "run `claviger resume VAULT`, best with the custodians who were in it",
             Self::NothingToResume => "`claviger status VAULT` says where the vault stands",
             Self::NoItem { .. } => {
                 "`claviger status VAULT` lists the items; a sealed proposal becomes one by `claviger rotate VAULT`"

@@ -80,7 +80,7 @@ pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec
         sofar.exceptions.push(exception(
             ExceptionKind::Copies,
             format!("{wanted} copies"),
-            format!("{have} copies"),
+            if have == 1 { "1 copy".to_owned() } else { format!("{have} copies") },
             String::new(),
         ));
     }

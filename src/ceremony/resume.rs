@@ -30,7 +30,7 @@ pub fn resume(setting: &mut Setting<'_>, target: &Target) -> Result<(), Ceremony
         if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) },
     ));
     let copies = copies(setting, &generation).map_err(CeremonyError::after_commit(plan.generation))?;
-    agree(setting, &generation, target)?;
+    agree(setting, &generation, target).map_err(CeremonyError::after_commit(plan.generation))?;
     walk.enter(Step::Close, setting.room)?;
     let committed = Committed { id: generation.ceremony, manifest: generation.digest, plan: plan.clone(), copies };
     let after_commit = || CeremonyError::after_commit(plan.generation);
