@@ -33,8 +33,10 @@ fn wrong_pins_are_counted_and_the_last_try_needs_a_yes() {
     terminal.expect("wrong PIN");
     terminal.answer("alice, your PIN (2 tries left)", &right);
     terminal.expect("alice has approved");
-    // Once accepted, the count is full again.
+    // Once accepted, the count is full again. (Looked at while the program waits, and holds no card.)
+    terminal.expect("bob, your PIN (3 tries left), or Enter alone if you do not want to go on:");
     assert_eq!(scene.tries(), [3, 3, 3]);
+    terminal.type_line(&crew::pin(1));
     let mut rest = Crew::of(&[0, 1]);
     assert_eq!(rest.hold(&mut terminal, || {}), 0, "{}", terminal.screen());
     assert_eq!(rest.shown, [SECRET]);
