@@ -205,7 +205,7 @@ impl Writer<'_> {
         let recipient = new.identity.recipient();
         let payload = inbox.payload();
         let path = layout::inbox_identity(self.directory);
-        let record = inbox_record(&self.plan.vault)?;
+        let record = ItemRecord::inbox_identity(self.plan.vault);
         let inbox_identity = self.seal(&path, &recipient, &record, || Ok(Box::new(payload.expose_secret())))?;
 
         let (admitted, refused) = self.admissions(&inbox, &recipient)?;
@@ -229,7 +229,7 @@ impl Writer<'_> {
     fn inbox_identity(&self, parent: &GenerationState, old: &Keys) -> Result<InboxIdentity, CeremonyError> {
         let path = layout::inbox_identity(&parent.directory);
         let file = self.copies.open_file(&path, parent.manifest.inbox_identity)?;
-        let record = inbox_record(&self.plan.vault)?;
+        let record = ItemRecord::inbox_identity(self.plan.vault);
         let mut payload = Zeroizing::new(Vec::with_capacity(256));
         item::open_item(&old.identity, &record, file)?
             .take(256)
@@ -334,11 +334,6 @@ impl Writer<'_> {
     }
 }
 
-/// The record of the sealed inbox identity.
-fn inbox_record(vault: &Digest) -> Result<ItemRecord, CeremonyError> {
-    Ok(ItemRecord { vault: *vault, name: "inbox".parse()?, kind: "inbox-identity".parse()? })
-}
-
 /// What a kind says in the manifest: an object, by every kind.
 fn object(value: Value) -> Map<String, Value> {
     match value {
@@ -359,7 +354,7 @@ fn check_items(
         let record = ItemRecord { vault, name: item.name.clone(), kind: item.kind.clone() };
         (layout::item(directory, &item.name), record, item.digest)
     });
-    let inbox = (layout::inbox_identity(directory), inbox_record(&vault)?, manifest.inbox_identity);
+    let inbox = (layout::inbox_identity(directory), ItemRecord::inbox_identity(vault), manifest.inbox_identity);
     for (path, record, digest) in items.chain([inbox]) {
         let sealed = copies.open_file(&path, digest)?;
         let mut payload = item::open_item(identity, &record, sealed)?;

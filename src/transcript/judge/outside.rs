@@ -73,7 +73,8 @@ pub(super) fn heads<'a>(
             Some(bytes) if policies.contains(&Digest::of(bytes)) => {}
             Some(_) => {
                 let what = "is not the policy that was approved";
-                let hint = "if it was edited on purpose, it holds from the next `claviger rotate`; if not, restore it";
+                let hint =
+                    "put the approved policy.toml back, from another copy; this version cannot change a vault's policy";
                 findings.wrong(copy, "policy.toml".to_owned(), what, hint);
             }
         }
