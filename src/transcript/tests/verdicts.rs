@@ -164,12 +164,26 @@ fn a_ceremony_whose_parent_is_extinct_is_dead() {
 }
 
 #[test]
-fn numbers_cannot_be_used_up_by_a_plan_that_nobody_signed() {
+fn numbers_cannot_be_used_up_by_one_who_claims_a_high_one() {
     let (mut world, first) = World::founded(2, 3);
     let mut plan = world.plan(Some(&first), 2);
     plan.number = (1 << 53) - 1;
     world.gather(&plan, &[]);
     assert_eq!(world.judge().next_number(), 2);
+    // Nor by one custodian's approval, or record.
+    let mut approved = world.clone();
+    approved.gather(&plan, &[1]);
+    assert_eq!(approved.judge().next_number(), 2);
+    let body = Abandoned { ceremony: Digest::of(b"x"), number: (1 << 53) - 1, copies: plan.copies.clone() };
+    let record =
+        Record::new(world.vault, 1, plan.started, Signer::Custodian(1), RecordBody::Abandoned(body.clone())).unwrap();
+    world.record(&record, &World::signer(1));
+    assert_eq!(world.judge().next_number(), 2);
+    // Within the window it may be on a token.
+    let near = Abandoned { number: 1000, ..body };
+    let record = Record::new(world.vault, 1, plan.started, Signer::Custodian(1), RecordBody::Abandoned(near)).unwrap();
+    world.record(&record, &World::signer(1));
+    assert_eq!(world.judge().next_number(), 1001);
 }
 
 #[test]
