@@ -155,11 +155,9 @@ pub(super) fn agree(room: &mut dyn Room, plan: &Plan) -> Result<(), CeremonyErro
 
 /// Says that it is done, and clears what nobody can open any more. What cannot be cleared now is cleared next time.
 pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
-    setting.room.say(&format!(
-        "Generation {} is ratified: {} custodians have proven it, and no generation before it can be opened any more.",
-        ratified.generation(),
-        ratified.generation.manifest.plan.k
-    ));
+    let (number, proven) = (ratified.generation(), ratified.generation.closings.len());
+    let before = if number == 1 { "" } else { ", and no generation before it can be opened any more" };
+    setting.room.say(&format!("Generation {number} is ratified: {proven} custodians have proven it{before}."));
     let cleaned = setting.copies.snapshot().and_then(|snapshot| cleanup(setting.copies, &snapshot, &setting.judgement));
     match cleaned {
         Ok(cleaned) => {
