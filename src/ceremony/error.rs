@@ -136,12 +136,16 @@ pub enum CeremonyError {
         have: String,
     },
     /// The grant is over.
-    #[error("the grant for {item} ended at {until}")]
+    #[error("the grant for {item} is from {from} to {until}, and the clock says {now}")]
     GrantOver {
         /// The item.
         item: String,
-        /// When it ended.
+        /// When it begins.
+        from: String,
+        /// When it ends.
         until: String,
+        /// What this machine's clock says.
+        now: String,
     },
     /// A software token for a real vault, or a card for a drill vault.
     #[error("{}", if *practice { "this is a drill vault: it takes software tokens only" } else { "this is a real vault: it takes no software token" })]

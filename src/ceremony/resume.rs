@@ -22,7 +22,7 @@ pub fn resume(setting: &mut Setting<'_>, target: &Target) -> Result<(), Ceremony
     let plan = generation.manifest.plan.clone();
     let mut walk = Walk::resume(Script::of(plan.kind)?, Step::Close);
     setting.room.say(&format!(
-        "Ceremony {} ({}, number {}) made generation {}. Any {} custodians can finish it.",
+        "Ceremony {} ({}, number {}) made generation {}. It takes {} custodians to finish it, best those who were in it.",
         generation.ceremony.short(),
         super::setting::describe(&plan),
         plan.number,
@@ -105,7 +105,9 @@ fn agree(setting: &mut Setting<'_>, generation: &GenerationState, target: &Targe
     for line in read_aloud(plan) {
         setting.room.say(&format!("   {line}"));
     }
-    if plan.grant.is_some() {
+    if plan.grant.as_ref().is_some_and(|grant| Time::now() > grant.until) {
+        setting.room.warn("The grant is over: the ceremony is finished, and nothing is revealed.");
+    } else if plan.grant.is_some() {
         setting.room.say(&format!("   Shown:       {target}"));
         for time in revealed(setting, generation) {
             setting.room.warn(&format!("It was shown before, at {time}."));

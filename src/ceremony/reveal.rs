@@ -77,8 +77,10 @@ pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) ->
     let plan = &manifest.plan;
     let grant = plan.grant.as_ref().ok_or(CeremonyError::NothingToResume)?;
     // A clock that stands before the grant says nothing about its end.
-    if Time::now() > grant.until || Time::now() < grant.from {
-        return Err(CeremonyError::GrantOver { item: grant.item.to_string(), until: grant.until.to_string() });
+    let now = Time::now();
+    if now > grant.until || now < grant.from {
+        let [from, until, now] = [grant.from, grant.until, now].map(|time| time.to_string());
+        return Err(CeremonyError::GrantOver { item: grant.item.to_string(), from, until, now });
     }
     let item = manifest.item(&grant.item).ok_or_else(|| no_item(&grant.item.to_string(), &manifest.items))?;
     let commitments = Commitments::new(manifest.commitments.clone())?;
