@@ -101,7 +101,7 @@ impl<'a> Bench<'a, '_> {
         let Some(state) = self.state else {
             return Some(Problem::wrong("stands here without a manifest that it could be over"));
         };
-        if is_commit(bytes, &state.manifest, self.manifests) {
+        if is_commit(self.snapshot, bytes, &state.manifest, self.manifests) {
             return None;
         }
         let parent = state.manifest.plan.parent;

@@ -22,7 +22,7 @@ pub(super) fn closing(
 ) -> Option<Result<Signed<Closing>, SignedError>> {
     let body = dir.bytes(GenerationFile::Closing(stem, Half::Body))?;
     let signature = dir.bytes(GenerationFile::Closing(stem, Half::Signature))?;
-    Some(Signed::verify_by(body, signature, |closing: &Closing| {
+    Some(Signed::verify_by(body, signature, &snapshot.memory, |closing: &Closing| {
         let entry = snapshot.founding.roster.get(usize::from(closing.index).checked_sub(1)?)?;
         let right = entry.stem() == stem
             && closing.vault == snapshot.vault
@@ -34,13 +34,18 @@ pub(super) fn closing(
 }
 
 /// Whether these bytes are a COMMIT over this manifest.
-pub(super) fn is_commit(commit: &[u8], manifest: &Manifest, manifests: &BTreeMap<Digest, Manifest>) -> bool {
+pub(super) fn is_commit(
+    snapshot: &Snapshot,
+    commit: &[u8],
+    manifest: &Manifest,
+    manifests: &BTreeMap<Digest, Manifest>,
+) -> bool {
     let key = match manifest.plan.parent {
         None => Some(manifest.succession_key),
         Some(parent) => manifests.get(&parent).map(|parent| parent.succession_key),
     };
     let signature = Signature::from_der(commit);
-    key.zip(signature.ok()).is_some_and(|(key, signature)| signature.verifies(&key, &manifest.encode()))
+    key.zip(signature.ok()).is_some_and(|(key, signature)| snapshot.memory.verifies(&signature, &key, &manifest.encode()))
 }
 
 /// All generations that have a manifest, by number and digest, with their line and forks.
@@ -95,7 +100,7 @@ fn state(
             }
         }
         let file = dir.bytes(GenerationFile::Commit);
-        commit |= file.is_some_and(|file| is_commit(file, manifest, manifests));
+        commit |= file.is_some_and(|file| is_commit(snapshot, file, manifest, manifests));
     }
     GenerationState {
         generation: manifest.generation(),
