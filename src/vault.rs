@@ -92,6 +92,12 @@ pub enum VaultError {
         /// Why not on the others.
         failures: Vec<Failure>,
     },
+    /// There is more below `generations` than a vault ever has, so the copy is set aside.
+    #[error("{} has more in `generations` than any vault has, and is set aside", copy.display())]
+    TooMuch {
+        /// The copy.
+        copy: PathBuf,
+    },
     /// A file of this name with other contents is there already. It is never overwritten.
     #[error("{} already has another {file}", copy.display())]
     Conflict {
@@ -186,6 +192,10 @@ impl Advice for VaultError {
                     .find_map(|failure| failure.error.hint())
                     .or_else(|| Some("bring more of the vault's copies".to_owned()));
             }
+            Self::TooMuch { .. } => {
+                "use another copy; if this is the only one, make a copy of its directory, and remove from that what does not belong \
+                 there"
+            }
             Self::Conflict { .. } => {
                 "nothing was overwritten; keep both copies as they are, and run `claviger verify` with all of them"
             }
@@ -209,7 +219,9 @@ impl Advice for VaultError {
     fn exit(&self) -> Exit {
         match self {
             Self::Snapshot(error) => error.exit(),
-            Self::Conflict { .. } | Self::Altered { .. } | Self::Missing { .. } => Exit::Verification,
+            Self::TooMuch { .. } | Self::Conflict { .. } | Self::Altered { .. } | Self::Missing { .. } => {
+                Exit::Verification
+            }
             Self::NoCopy { .. }
             | Self::TooFewCopies { .. }
             | Self::Changed

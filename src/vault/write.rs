@@ -135,10 +135,10 @@ impl Write for Part<'_> {
 
 /// The digest of a file as the medium has it, as far as the system can be made to look there.
 pub(super) fn read_back(copy: &Copy, relative: &str) -> Result<Option<Digest>, VaultError> {
-    let Some(mut file) = copy.file(relative)? else { return Ok(None) };
+    let Some(file) = copy.file(relative)? else { return Ok(None) };
     // Only advice: if the pages stay in memory, the comparison still holds the program to what it wrote.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-    read::digest(&mut file).map(Some).map_err(|error| copy.error(relative, "read", error))
+    read::digest_of(&file).map(Some).map_err(|error| copy.error(relative, "read", error))
 }
 
 /// Brings a file that stands there already to the medium: the run that wrote it may have ended before that.
@@ -182,9 +182,9 @@ pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) 
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
     let missing = || VaultError::Missing { file: source.to_owned(), digest };
-    let mut file = from.file(source)?.ok_or_else(missing)?;
+    let file = from.file(source)?.ok_or_else(missing)?;
     let mut part = Part::begin(copy, relative)?;
-    if let Err(error) = io::copy(&mut file, &mut part) {
+    if let Err(error) = io::copy(&mut io::Read::take(file, read::MAX_SEALED), &mut part) {
         let error = part.failure().unwrap_or_else(|| from.error(source, "read", error));
         part.give_up();
         return Err(error);
