@@ -26,13 +26,13 @@ mod vaults;
 #[test]
 fn bytes_that_are_not_what_was_signed() {
     let steps: [(&str, fn()); 8] = [
-        ("flips, whole verdicts", flips::a_flipped_bit_is_found_and_located_and_proves_nothing),
-        ("flips, signatures", flips::no_signature_covers_a_flipped_bit),
         ("removed and exchanged", exchanges::files_of_other_generations_and_vaults_are_found),
         ("cut and extended", exchanges::files_that_are_cut_or_have_more_are_found),
         ("documents in the place of others", exchanges::signed_documents_in_the_place_of_others_are_found),
         ("what is no file", files::what_is_no_file_is_found_without_waiting_for_it),
         ("given by hand", given::token_files_and_enrolments_and_policies),
+        ("flips, whole verdicts", flips::a_flipped_bit_is_found_and_located_and_proves_nothing),
+        ("flips, signatures", flips::no_signature_covers_a_flipped_bit),
         ("mended and recovered", files::the_intact_copy_mends_the_damaged_one_and_recovers),
     ];
     std::sync::LazyLock::force(&vaults::SCENE);

@@ -22,6 +22,7 @@ pub(super) const MAX_SEALED: u64 = (4 << 30) - 1;
 const MAX_GENERATIONS: usize = 10_000;
 
 /// How much of one part of a copy is read. Documents are kept in memory, sealed files only pass through it.
+#[derive(Clone, Copy)]
 struct Budget {
     files: usize,
     documents: u64,
@@ -229,5 +230,61 @@ fn digest(file: &mut impl Read) -> io::Result<Digest> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const NOTHING: Budget = Budget { files: 100, documents: 1000, sealed: 1000 };
+
+    fn write(root: &Path, file: &str, size: usize) {
+        let path = root.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, vec![b'x'; size]).unwrap();
+    }
+
+    fn read(root: &Path, budgets: [Budget; 4]) -> Result<CopyView, VaultError> {
+        view_within(&Copy::open(root).unwrap(), budgets)
+    }
+
+    /// Nobody who fills records or the inbox pushes out what counts; who fills the generations has the copy set aside.
+    #[test]
+    fn what_is_beyond_a_budget_is_named_and_pushes_nothing_out() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        write(root, "generations/000001/plan.json", 400);
+        write(root, "generations/000001/shares/01-alice.age", 400);
+        for number in 0..20 {
+            write(root, &format!("records/{}.json", Digest::of(&[number])), 400);
+            write(root, &format!("inbox/{number}.age"), 400);
+        }
+        let view = read(root, [NOTHING; 4]).unwrap();
+        let named: Vec<&str> = view.unread.iter().map(|unread| unread.file.as_str()).collect();
+        assert_eq!(named, ["records", "inbox"]);
+        assert_eq!(view.files.len(), 2 + 2 + 2, "two of each fit");
+        assert!(view.files.contains_key("generations/000001/plan.json"));
+        for file in ["plan.json", "shares/02-bob.age"] {
+            write(root, &format!("generations/000002/{file}"), 700);
+            assert!(matches!(read(root, [NOTHING; 4]), Err(VaultError::TooMuch { .. })), "{file}");
+            std::fs::remove_dir_all(root.join("generations/000002")).unwrap();
+        }
+        assert!(read(root, [NOTHING; 4]).is_ok());
+        let few = Budget { files: 3, ..NOTHING };
+        assert!(matches!(read(root, [NOTHING, few, NOTHING, NOTHING]), Err(VaultError::TooMuch { .. })));
+    }
+
+    #[test]
+    fn a_copy_with_more_generations_than_any_vault_is_set_aside() {
+        let place = tempfile::tempdir().unwrap();
+        for number in 0..=MAX_GENERATIONS {
+            std::fs::create_dir_all(place.path().join(format!("generations/{number:06}"))).unwrap();
+        }
+        assert!(matches!(view(&Copy::open(place.path()).unwrap()), Err(VaultError::TooMuch { .. })));
+        std::fs::remove_dir(place.path().join("generations/000000")).unwrap();
+        assert!(view(&Copy::open(place.path()).unwrap()).is_ok());
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use claviger::transcript::{Judgement, Memory, judge};
 use claviger::vault::Copies;
 
+use crate::flips::complete;
 use crate::harness::crew::copy_tree;
 use crate::vaults::{SCENE, Vault, claims_no_more, is_free, stands, tree};
 
@@ -37,11 +38,14 @@ pub fn what_is_no_file_is_found_without_waiting_for_it() {
     let (both, alone) = (judged(&[&second, &first], &ratified.memory), judged(&[&first], &ratified.memory));
     let (before, began) = (peak(), Instant::now());
     let mut replaced = 0;
-    for file in ratified.copies[0].keys() {
+    for (number, file) in ratified.copies[0].keys().enumerate() {
         let path = first.join(file);
         let aside = place.path().join("aside");
         std::fs::rename(&path, &aside).unwrap();
-        for (what, make) in REPLACEMENTS {
+        for (which, (what, make)) in REPLACEMENTS.into_iter().enumerate() {
+            if !complete() && which != number % REPLACEMENTS.len() {
+                continue;
+            }
             make(&path, &aside);
             let what = format!("{file} is {what}");
             let after = judged(&[&second, &first], &ratified.memory);

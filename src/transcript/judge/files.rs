@@ -142,7 +142,12 @@ impl<'a> Bench<'a, '_> {
         };
         match closing(self.snapshot, dir, stem, (&state.manifest, state.digest)) {
             None => alone(half),
-            Some(Ok(_)) => None,
+            Some(Ok(closing)) => {
+                let counts = state.closings.get(&closing.body().index).is_some_and(|c| c.digest() == closing.digest());
+                (!counts && half == Half::Body).then(|| {
+                    Problem::Loose("is another closing than the one that counts, by the same custodian: both are valid".to_owned())
+                })
+            }
             Some(Err(error)) => {
                 let body = dir.bytes(GenerationFile::Closing(stem, Half::Body)).map(Digest::of);
                 let known = body.is_some_and(|body| {
