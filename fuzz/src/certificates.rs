@@ -43,9 +43,8 @@ pub fn subject() -> PublicKey {
 
 /// A good certificate for `anchor`.
 pub fn certificate(anchor: &Anchor, subject: &PublicKey) -> Vec<u8> {
-    let sign = |message: &[u8]| -> Result<Signature, TokenError> {
-        Ok(Signature::normalised(signing_key().sign(message)))
-    };
+    let sign =
+        |message: &[u8]| -> Result<Signature, TokenError> { Ok(Signature::normalised(signing_key().sign(message))) };
     anchor::certificate(anchor, subject, &signing_public(), sign).expect("signed")
 }
 
@@ -70,7 +69,8 @@ fn believed(der: &[u8]) -> Option<(Anchor, PublicKey)> {
     let key = p256::ecdsa::VerifyingKey::from(signing_public().as_p256());
     assert!(key.verify(&body, &signature).is_ok(), "believed without a signature");
     assert_eq!(signed_part(&certificate(&anchor, &subject)), body, "one form");
-    let sound = (anchor.closed == 0) == anchor.manifest.is_none() && anchor.sequence < 1 << 52 && anchor.number < 1 << 52;
+    let sound =
+        (anchor.closed == 0) == anchor.manifest.is_none() && anchor.sequence < 1 << 52 && anchor.number < 1 << 52;
     assert!(sound, "an anchor that contradicts itself");
     Some((anchor, subject))
 }
@@ -81,9 +81,9 @@ fn anchor_certificate(bytes: &[u8]) {
 
 fn anchor_json(bytes: &[u8]) {
     let value = serde_json::from_slice::<serde_json::Value>(bytes);
-    let Ok(anchor) = value.map_err(drop).and_then(|value| {
-        Anchor::parse(&claviger::encoding::canonical(&value)).map_err(drop)
-    }) else {
+    let Ok(anchor) =
+        value.map_err(drop).and_then(|value| Anchor::parse(&claviger::encoding::canonical(&value)).map_err(drop))
+    else {
         return;
     };
     if anchor.encode().len() > 60_000 {

@@ -12,9 +12,7 @@ use claviger::token::anchor::Anchor;
 use claviger::token::firmware::Version;
 use claviger::token::slot::Slot;
 use claviger::transcript::document::is_file_name;
-use claviger::transcript::{
-    Approval, Checked, Closing, CopyMark, Enrolment, Founding, Manifest, Place, Plan, Record,
-};
+use claviger::transcript::{Approval, Checked, Closing, CopyMark, Enrolment, Founding, Manifest, Place, Plan, Record};
 use p256::ecdsa::signature::Verifier;
 use serde_json::Value;
 
@@ -66,7 +64,6 @@ fn document<T: Checked + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> Option<T>
     assert_eq!(T::read(&document.encode()).ok().as_ref(), Some(&document));
     Some(document)
 }
-
 
 fn enrolment(bytes: &[u8]) {
     let Some(enrolment) = document::<Enrolment>(bytes) else { return };

@@ -38,9 +38,7 @@ pub fn record() -> ShareRecord {
 /// The plaintext up to the share, as `docs/format.md`, 5.3 has it.
 pub fn start() -> String {
     let (vault, commitments) = (Digest::of(b"vault"), Digest::of(b"commitments"));
-    format!(
-        "claviger/v1 share\nvault {vault}\ngeneration 7\nindex 2\nk 2\nn 3\ncommitments {commitments}\nshare "
-    )
+    format!("claviger/v1 share\nvault {vault}\ngeneration 7\nindex 2\nk 2\nn 3\ncommitments {commitments}\nshare ")
 }
 
 fn public() -> PublicKey {

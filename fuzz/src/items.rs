@@ -63,7 +63,9 @@ pub fn record() -> ItemRecord {
 /// Its line, as `docs/format.md`, 5.4 has it.
 pub fn line() -> String {
     let vault = Digest::of(b"vault");
-    format!("{{\"format\":\"claviger/v1 item\",\"kind\":\"opaque\",\"name\":\"root-password\",\"vault\":\"{vault}\"}}\n")
+    format!(
+        "{{\"format\":\"claviger/v1 item\",\"kind\":\"opaque\",\"name\":\"root-password\",\"vault\":\"{vault}\"}}\n"
+    )
 }
 
 fn whole<R: Read>(payload: Payload<R>) -> Option<Vec<u8>> {

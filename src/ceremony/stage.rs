@@ -398,7 +398,9 @@ mod tests {
         let one = |signer: Signer, count: usize| {
             (0..count).map(move |number| (signer, Digest::of(format!("{signer:?} {number}").as_bytes())))
         };
-        let flood = one(Signer::Custodian(3), 60_000).chain(one(Signer::Succession(2), 100)).chain(one(Signer::Succession(3), 2));
+        let flood = one(Signer::Custodian(3), 60_000)
+            .chain(one(Signer::Succession(2), 100))
+            .chain(one(Signer::Succession(3), 2));
         let few: Vec<_> = one(Signer::Custodian(1), 5).collect();
         let (taken, left) = oldest_of_each(flood.chain(few.iter().copied()));
         assert_eq!((taken.len(), left), (64 + 64 + 5, 60_000 - 64 + 38));

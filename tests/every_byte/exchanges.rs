@@ -14,7 +14,11 @@ use crate::world::{self, Made, World};
 /// With both, alone and beside a whole copy. `path` is where the change is.
 fn found(vault: &Vault, path: &str, changed: CopyView, what: &str) {
     let beside = vault.judged_beside(changed.clone());
-    assert!(is_free(path) || is_located(&beside, path) || beside.copies[1].missing > 0, "{what}: {:?}", beside.findings);
+    assert!(
+        is_free(path) || is_located(&beside, path) || beside.copies[1].missing > 0,
+        "{what}: {:?}",
+        beside.findings
+    );
     stands(&vault.both, &beside, what);
     let Some(alone) = vault.judged_alone(changed).filter(|alone| alone.vault == vault.alone.vault) else {
         return assert_eq!(path, "vault.json", "{what}");
@@ -41,9 +45,8 @@ pub fn files_of_other_generations_and_vaults_are_found() {
         let files = &vault.copies[0];
         for (path, bytes) in files_to_change(vault) {
             found(vault, path, without(&vault.view(), path), &format!("{}: {path} removed", vault.name));
-            let same = files.iter().chain(&other.files).filter(|(from, theirs)| {
-                is_same_kind(path, from) && *theirs != bytes
-            });
+            let same =
+                files.iter().chain(&other.files).filter(|(from, theirs)| is_same_kind(path, from) && *theirs != bytes);
             for (place, (from, theirs)) in same.enumerate() {
                 // By default two for each file, which differ from file to file.
                 if complete() || (place + path.len()) % 5 == 0 {
@@ -79,8 +82,15 @@ pub fn files_that_are_cut_or_have_more_are_found() {
         for (number, (path, bytes)) in files_to_change(vault).enumerate() {
             let cut = |length: usize| bytes[..length].to_vec();
             let more = |more: &[u8]| [bytes, more].concat();
-            let changes =
-                [cut(0), more(b"\n"), cut(bytes.len() / 2), more(b"\0"), cut(bytes.len() - 1), more(b"{}"), more(bytes)];
+            let changes = [
+                cut(0),
+                more(b"\n"),
+                cut(bytes.len() / 2),
+                more(b"\0"),
+                cut(bytes.len() - 1),
+                more(b"{}"),
+                more(bytes),
+            ];
             for (which, changed) in changes.iter().enumerate() {
                 if complete() || which == number % changes.len() {
                     let what = format!("{}: {path} with {} bytes of {}", vault.name, changed.len(), bytes.len());
@@ -146,7 +156,8 @@ fn signed_by_who_must_not() {
     let plan = forged.plan(Some(&third), 4);
     let mut approvals = forged.gather(&plan, &[3]);
     let stem = format!("generations/{}/approvals/{}", forged.directory(&plan), forged.stem(1));
-    let as_alice = claviger::transcript::Approval::new(plan.clone(), 1, World::share_key(&plan, 1), plan.started).unwrap();
+    let as_alice =
+        claviger::transcript::Approval::new(plan.clone(), 1, World::share_key(&plan, 1), plan.started).unwrap();
     let digest = forged.put_signed(&stem, as_alice.encode(), &World::signer(3));
     approvals.insert(0, claviger::transcript::IndexedDigest { index: 1, digest });
     let manifest = forged.stage(Some(&third), &plan, approvals);

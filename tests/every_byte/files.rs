@@ -9,7 +9,8 @@ use claviger::transcript::{Judgement, Memory, judge};
 use claviger::vault::Copies;
 
 use crate::flips::complete;
-use crate::harness::crew::copy_tree;
+use crate::harness::crew::{Crew, copy_tree};
+use crate::harness::scene::flat;
 use crate::vaults::{SCENE, Vault, claims_no_more, is_free, stands, tree};
 
 /// More memory than this is not taken for one damaged copy, in bytes: what is read of a vault is some hundred kilobytes.
@@ -85,7 +86,9 @@ const REPLACEMENTS: [(&str, Make); 7] = [
         // A path of a socket is short.
         let short = path.ancestors().last().unwrap().join(format!("tmp/claviger-{}.sock", std::process::id()));
         drop(UnixListener::bind(&short).unwrap());
-        std::fs::rename(&short, path).or_else(|_| std::fs::remove_file(&short).and_then(|()| std::fs::create_dir(path))).unwrap();
+        std::fs::rename(&short, path)
+            .or_else(|_| std::fs::remove_file(&short).and_then(|()| std::fs::create_dir(path)))
+            .unwrap();
     }),
     ("eight gigabytes of zeros", |path, _| {
         std::fs::File::create(path).unwrap().set_len(8 << 30).unwrap();
@@ -139,11 +142,33 @@ pub fn the_intact_copy_mends_the_damaged_one_and_recovers() {
     assert!(code == 1 && said.contains("000004/manifest.json"), "{code}: {said}");
 }
 
+/// A proposal that is taken out of the inbox after it was planned to be admitted does not end the ceremony: it is refused.
+pub fn a_proposal_that_vanishes_is_refused() {
+    let scene = &SCENE.0;
+    let waiting = "inbox/third.opaque.";
+    let here = |copy: &str| tree(&scene.place.path(copy)).into_keys().find(|path| path.starts_with(waiting));
+    assert!(here("vault").is_some(), "something waits");
+    let mut terminal = scene.start(&["rotate"], &["copy", "vault"]);
+    let mut crew = Crew::of(&[0, 1]);
+    crew.hold_until(&mut terminal, "Is this what shall be done?");
+    for copy in ["vault", "copy"] {
+        std::fs::remove_file(scene.place.path(copy).join(here(copy).unwrap())).unwrap();
+    }
+    let code = crew.hold(&mut terminal, || {});
+    let screen = flat(terminal.screen());
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("did not become an item"), "{screen}");
+    let judgement = scene.judgement(&["copy"]);
+    let current = judgement.current().unwrap();
+    assert!(current.ratified && current.manifest.refused.len() == 1 && current.manifest.items.len() == 2);
+}
+
 /// The copies with the names that the in-memory vaults have.
 fn renamed(mut judgement: Judgement) -> Judgement {
     for finding in &mut judgement.findings {
         let copy = finding.copy.take();
-        finding.copy = copy.map(|copy| if copy.ends_with("/copy") { "/copy/2".to_owned() } else { "/copy/1".to_owned() });
+        finding.copy =
+            copy.map(|copy| if copy.ends_with("/copy") { "/copy/2".to_owned() } else { "/copy/1".to_owned() });
     }
     judgement
 }

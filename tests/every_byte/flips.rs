@@ -59,7 +59,8 @@ pub fn a_flipped_bit_is_found_and_located_and_proves_nothing() {
     for vault in vaults() {
         assert!(shares(&vault.view(), &vault.view(), "vault.json") || vault.view().files.len() > 20);
         for (path, bytes) in files_to_change(vault) {
-            let (alone_every, beside_every) = if complete() { (1, 7) } else { (bytes.len() / 3 + 1, bytes.len() / 2 + 1) };
+            let (alone_every, beside_every) =
+                if complete() { (1, 7) } else { (bytes.len() / 3 + 1, bytes.len() / 2 + 1) };
             let mut byte = if complete() { 0 } else { dice % alone_every.min(bytes.len()) };
             while byte < bytes.len() {
                 let mut changed = bytes.clone();
@@ -132,9 +133,12 @@ fn is_believed(vault: &Vault, path: &str, changed: &[u8]) -> Option<bool> {
             let state = vault.both.generations.iter().find(|state| state.directory == directory).unwrap();
             match file {
                 GenerationFile::Plan => Plan::read(changed).ok().map(|plan| plan.digest() == state.ceremony),
-                GenerationFile::Manifest => Manifest::read(changed).ok().map(|manifest| manifest.digest() == state.digest),
+                GenerationFile::Manifest => {
+                    Manifest::read(changed).ok().map(|manifest| manifest.digest() == state.digest)
+                }
                 GenerationFile::Commit => {
-                    let parent = vault.both.generations.iter().find(|parent| Some(parent.digest) == state.manifest.plan.parent);
+                    let parent =
+                        vault.both.generations.iter().find(|parent| Some(parent.digest) == state.manifest.plan.parent);
                     let key = parent.unwrap_or(state).manifest.succession_key;
                     let signature = claviger::encoding::Signature::from_der(changed).ok()?;
                     Some(vault.memory.verifies(&signature, &key, &state.manifest.encode()))

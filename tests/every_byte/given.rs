@@ -67,7 +67,9 @@ fn at_the_command_line() {
     let enrolments: Vec<String> = NAMES[..3].iter().map(|name| scene.place.text(&format!("{name}.json"))).collect();
     let damaged = scene.place.text("damaged");
     let policy = scene.place.text("policy.toml");
-    for (bytes, which) in [(&b"{}"[..], "enrolment"), (b"", "enrolment"), (b"threshold = 2", "policy"), (b"\xff", "policy")] {
+    for (bytes, which) in
+        [(&b"{}"[..], "enrolment"), (b"", "enrolment"), (b"threshold = 2", "policy"), (b"\xff", "policy")]
+    {
         std::fs::write(&damaged, bytes).unwrap();
         let target = scene.place.text("new-vault");
         let (first, policy) = if which == "enrolment" { (&damaged, &policy) } else { (&enrolments[0], &damaged) };

@@ -72,7 +72,10 @@ fn read(scene: &Scene) -> [Files; 2] {
 /// Every file below a directory.
 pub fn tree(directory: &Path) -> Files {
     let text = |path: &Path| path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned();
-    crate::harness::crew::tree(directory).into_iter().map(|(path, bytes)| (text(&directory.join(path)), bytes)).collect()
+    crate::harness::crew::tree(directory)
+        .into_iter()
+        .map(|(path, bytes)| (text(&directory.join(path)), bytes))
+        .collect()
 }
 
 impl Vault {

@@ -145,7 +145,9 @@ impl<'a> Bench<'a, '_> {
             Some(Ok(closing)) => {
                 let counts = state.closings.get(&closing.body().index).is_some_and(|c| c.digest() == closing.digest());
                 (!counts && half == Half::Body).then(|| {
-                    Problem::Loose("is another closing than the one that counts, by the same custodian: both are valid".to_owned())
+                    Problem::Loose(
+                        "is another closing than the one that counts, by the same custodian: both are valid".to_owned(),
+                    )
                 })
             }
             Some(Err(error)) => {

@@ -45,7 +45,8 @@ pub(super) fn is_commit(
         Some(parent) => manifests.get(&parent).map(|parent| parent.succession_key),
     };
     let signature = Signature::from_der(commit);
-    key.zip(signature.ok()).is_some_and(|(key, signature)| snapshot.memory.verifies(&signature, &key, &manifest.encode()))
+    key.zip(signature.ok())
+        .is_some_and(|(key, signature)| snapshot.memory.verifies(&signature, &key, &manifest.encode()))
 }
 
 /// All generations that have a manifest, by number and digest, with their line and forks.
