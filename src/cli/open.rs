@@ -10,6 +10,7 @@ use crate::process;
 use crate::room::Room;
 use crate::room::terminal::Terminal;
 use crate::token::attestation::Roots;
+use crate::token::channel::Source;
 use crate::transcript::{Judgement, Severity, judge};
 use crate::vault::{Copies, layout};
 
@@ -79,6 +80,20 @@ pub fn hold(
 ) -> Result<(), Failure> {
     let mut room = Terminal::open()?;
     interrupt::install().map_err(Failure::io("listening for Ctrl-C"))?;
+    hold_in(&mut room, paths, expect, || tokens.source(), ceremony)
+}
+
+/// The same with these people; `source` is opened last.
+///
+/// # Errors
+/// What stopped the ceremony.
+pub fn hold_in<'s>(
+    room: &mut dyn Room,
+    paths: &[PathBuf],
+    expect: Option<&str>,
+    source: impl FnOnce() -> Result<Box<dyn Source + 's>, Failure>,
+    ceremony: impl FnOnce(&mut Setting<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut vault = open(paths, expect)?;
     let _lock = vault.copies.lock()?;
     let merged = vault.copies.merge()?;
@@ -90,13 +105,12 @@ pub fn hold(
     }
     vault.judgement = judge(&vault.copies.snapshot()?);
     let policy = policy(&vault)?;
-    introduce(&vault, &policy, &mut room)?;
+    introduce(&vault, &policy, room)?;
     let roots = Roots::new(&policy.attestation_roots).map_err(CeremonyError::from)?;
-    let mut source = tokens.source()?;
+    let mut source = source()?;
     let OpenVault { copies, judgement } = vault;
     let weaknesses = if judgement.practice { Vec::new() } else { process::weaknesses() };
-    let mut setting =
-        Setting { copies: &copies, judgement, policy, roots, source: source.as_mut(), room: &mut room, weaknesses };
+    let mut setting = Setting { copies: &copies, judgement, policy, roots, source: source.as_mut(), room, weaknesses };
     ceremony(&mut setting)
 }
 

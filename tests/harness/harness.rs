@@ -15,6 +15,7 @@
 
 mod card;
 pub mod crew;
+pub mod inside;
 mod pcscd;
 pub mod scene;
 pub mod table;
