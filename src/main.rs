@@ -16,7 +16,9 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     claviger::process::harden_once();
-    match arguments.run() {
+    let outcome = claviger::secret::apart(|| arguments.run());
+    claviger::fault::watch::stage("end");
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("claviger: error: {}", claviger::error::sentence(&failure));

@@ -14,6 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::encoding::{Digest, PublicKey};
 use crate::error::{Advice, Exit};
+use crate::fault::watch;
 use crate::secret::{Root, ShareValue};
 
 #[cfg(test)]
@@ -142,6 +143,7 @@ pub fn split(threshold: &Threshold) -> Result<Split, SharingError> {
         random_scalar(&mut place.0)?;
     }
     let root = Root::fill(|bytes| write_scalar(&polynomial[0].value.0, bytes));
+    watch::secret("root", root.expose_secret());
     let mut points = Vec::with_capacity(k);
     for (degree, coefficient) in polynomial.iter().enumerate() {
         let scalar = if degree == 0 { &coefficient.value.0 } else { &coefficient.identifier.0 };
@@ -172,6 +174,7 @@ pub fn check(commitments: &Commitments, index: u8, share: ShareValue) -> Result<
     let verdict = commitments.library().verify_share(&*candidate);
     candidate.zeroize();
     verdict.map_err(|_| SharingError::Mismatch { index })?;
+    watch::secret("share", share.expose_secret());
     Ok(CheckedShare { index, value: share, commitments: commitments.digest() })
 }
 
@@ -203,7 +206,9 @@ pub fn combine(commitments: &Commitments, shares: Vec<CheckedShare>) -> Result<R
     if public_key(ProjectivePoint::GENERATOR * root.0) != commitments.0.first().copied() {
         return Err(SharingError::Root);
     }
-    Ok(Root::fill(|bytes| write_scalar(&root.0, bytes)))
+    let root = Root::fill(|bytes| write_scalar(&root.0, bytes));
+    watch::secret("root", root.expose_secret());
+    Ok(root)
 }
 
 fn identifier(index: u8) -> Result<Element, SharingError> {

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use crate::ceremony::CeremonyError;
 use crate::encoding::{Digest, Name, PublicKey, Signature};
 use crate::error::Advice;
+use crate::fault::watch;
 use crate::interrupt;
 use crate::room::{Room, Way};
-use crate::secret::Pin;
+use crate::secret::{self, Pin};
 use crate::token::TokenError;
 use crate::token::anchor::Anchor;
 use crate::token::channel::{ChannelError, Presence, Source};
@@ -283,8 +284,9 @@ impl<'r> Round<'r> {
         desk: &mut D,
     ) -> Result<Option<(u8, D::Outcome)>, CeremonyError> {
         let vault = self.vault;
-        match serve_with_pin(&vault, presence, entry, source, room, desk) {
+        match secret::apart(|| serve_with_pin(&vault, presence, entry, source, room, desk)) {
             Ok(Some(outcome)) => {
+                watch::stage(&format!("served {}", entry.name));
                 self.served.insert(entry.index);
                 self.excluded.retain(|(name, _)| name != entry.name.as_str());
                 self.passed.insert(presence.clone());
@@ -389,7 +391,7 @@ fn serve_with_pin<D: Desk>(
             return Err(ServeError::Excluded("it is not the card that was there a moment ago".to_owned()));
         }
         match piv.verify_pin(&pin) {
-            Ok(()) => {}
+            Ok(()) => watch::stage(&format!("pin {}", entry.name)),
             Err(error @ TokenError::WrongPin { .. }) => {
                 room.warn(&format!("{}.", crate::error::sentence(&error)));
                 continue;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::encoding::{Document, PublicKey, Time};
+use crate::fault::watch;
 use crate::policy::{Policy, Touch};
 use crate::room::Room;
 use crate::sharing::CheckedShare;
@@ -161,6 +162,7 @@ impl Desk for ClosingDesk<'_> {
         }
         let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor);
         let share = share.map_err(|error| refused(self.copies, plan, plan.generation, visit, error))?;
+        watch::stage(&format!("share {name}"));
         let index = visit.entry.index;
         if !self.generation.closings.contains_key(&index) {
             self.prove_and_close(visit, anchor)?;

@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use crate::credential::Kind;
 use crate::encoding::{Digest, Document, Time};
-use crate::fault;
+use crate::fault::{self, watch};
 use crate::sealing::item::{self, ItemRecord};
-use crate::secret::SecretBytes;
+use crate::secret::{self, SecretBytes};
 use crate::sharing::{self, Commitments};
 use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RevealedBody, RevealedTo, Signer, Which};
 use crate::vault::layout;
@@ -72,6 +72,13 @@ impl Target {
 /// # Errors
 /// [`CeremonyError::GrantOver`], or why it could not be shown; `resume` may reveal it again until the grant ends.
 pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) -> Result<(), CeremonyError> {
+    watch::stage("reveal");
+    secret::apart(|| under_the_grant(setting, ratified, target))?;
+    watch::stage("revealed");
+    Ok(())
+}
+
+fn under_the_grant(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) -> Result<(), CeremonyError> {
     let Ratified { generation, shares } = ratified;
     let manifest = &generation.manifest;
     let plan = &manifest.plan;
@@ -93,6 +100,7 @@ pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) ->
         Target::File(_) => RevealedTo::File,
         Target::Command(_) => RevealedTo::Command,
     };
+    watch::stage("keys");
     make_record(setting, &generation.manifest, grant, to, &keys)?;
     fault::point("reveal:before");
     let sealed = setting.copies.open_file(&layout::item(&generation.directory, &item.name), item.digest)?;

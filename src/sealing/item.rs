@@ -7,12 +7,14 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Write};
 use std::str::FromStr;
 
+use age::secrecy::ExposeSecret;
 use age::stream::StreamReader;
 use age_core::format::{FileKey, Stanza};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::encoding::{Digest, Name, canonical};
+use crate::fault::watch;
 use crate::sealing::root::{InboxIdentity, VaultIdentity};
 use crate::sealing::{SealingError, is_grease};
 
@@ -221,7 +223,11 @@ struct OnlyX25519<'a> {
 
 impl age::Identity for OnlyX25519<'_> {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, age::DecryptError>> {
-        self.identity.unwrap_stanza(stanza)
+        let key = self.identity.unwrap_stanza(stanza);
+        if let Some(Ok(key)) = &key {
+            watch::secret("file-key", key.expose_secret());
+        }
+        key
     }
 
     fn unwrap_stanzas(&self, stanzas: &[Stanza]) -> Option<Result<FileKey, age::DecryptError>> {

@@ -12,6 +12,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::encoding::{Digest, PublicKey, Signature};
+use crate::fault::watch;
 use crate::sealing::SealingError;
 use crate::secret::{Root, SecretBytes};
 
@@ -28,11 +29,13 @@ pub struct VaultIdentity(pub(super) age::x25519::Identity);
 pub fn vault_identity(root: &Root, vault: &Digest, generation: u64) -> VaultIdentity {
     let mut scalar = Zeroizing::new([0; 32]);
     derive(root, vault, generation, VAULT_IDENTITY, &mut *scalar);
+    watch::secret("identity", &*scalar);
     let prefix = bech32::Hrp::parse_unchecked("AGE-SECRET-KEY-");
     let mut text = Zeroizing::new(String::with_capacity(IDENTITY_LENGTH));
     // Writing 32 bytes into a string fails neither for want of room nor for the length, which is below 90.
     let written = bech32::encode_upper_to_fmt::<bech32::Bech32, _>(&mut *text, prefix, &*scalar);
     debug_assert!(written.is_ok() && text.len() == IDENTITY_LENGTH);
+    watch::secret("identity", text.as_bytes());
     // Any 32 bytes are an X25519 scalar, and this is their one written form.
     VaultIdentity(age::x25519::Identity::from_str(&text).expect("32 bytes in Bech32 are an age identity"))
 }
@@ -55,6 +58,7 @@ impl SuccessionKey {
     pub fn derive(root: &Root, vault: &Digest, generation: u64) -> Result<Self, SealingError> {
         let mut wide = Zeroizing::new([0; 48]);
         derive(root, vault, generation, SUCCESSION, &mut *wide);
+        watch::secret("succession", &*wide);
         let scalar = Zeroizing::new(reduce(&wide));
         let key = Option::<NonZeroScalar>::from(NonZeroScalar::new(*scalar)).ok_or(SealingError::Succession)?;
         let key = Zeroizing::new(key);
@@ -99,6 +103,7 @@ impl InboxIdentity {
         let text = self.0.to_string();
         let mut payload = Zeroizing::new(Vec::with_capacity(IDENTITY_LENGTH + 1));
         payload.extend_from_slice(text.expose_secret().as_bytes());
+        watch::secret("inbox", &payload);
         payload.push(b'\n');
         SecretBytes::new(payload)
     }
