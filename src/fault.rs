@@ -5,7 +5,7 @@
 //! name of each point as it is passed. A test that holds a ceremony in its own process hears of each point by [`watch`].
 //! In a release build the function is empty.
 
-pub mod watch;
+pub mod inspect;
 
 /// One place where the power may fail. `name` says which, for example `write:generations/000002/COMMIT:before`.
 #[cfg(not(debug_assertions))]

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     claviger::process::harden_once();
     let outcome = claviger::secret::apart(|| arguments.run());
-    claviger::fault::watch::stage("end");
+    claviger::fault::inspect::stage("end");
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

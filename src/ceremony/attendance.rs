@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use crate::ceremony::CeremonyError;
 use crate::encoding::{Digest, Name, PublicKey, Signature};
 use crate::error::Advice;
-use crate::fault::watch;
+use crate::fault::inspect;
 use crate::interrupt;
 use crate::room::{Room, Way};
 use crate::secret::{self, Pin};
@@ -286,7 +286,7 @@ impl<'r> Round<'r> {
         let vault = self.vault;
         match secret::apart(|| serve_with_pin(&vault, presence, entry, source, room, desk)) {
             Ok(Some(outcome)) => {
-                watch::stage(&format!("served {}", entry.name));
+                inspect::stage(&format!("served {}", entry.name));
                 self.served.insert(entry.index);
                 self.excluded.retain(|(name, _)| name != entry.name.as_str());
                 self.passed.insert(presence.clone());
@@ -391,7 +391,7 @@ fn serve_with_pin<D: Desk>(
             return Err(ServeError::Excluded("it is not the card that was there a moment ago".to_owned()));
         }
         match piv.verify_pin(&pin) {
-            Ok(()) => watch::stage(&format!("pin {}", entry.name)),
+            Ok(()) => inspect::stage(&format!("pin {}", entry.name)),
             Err(error @ TokenError::WrongPin { .. }) => {
                 room.warn(&format!("{}.", crate::error::sentence(&error)));
                 continue;

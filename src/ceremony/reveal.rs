@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::credential::Kind;
 use crate::encoding::{Digest, Document, Time};
-use crate::fault::{self, watch};
+use crate::fault::{self, inspect};
 use crate::sealing::item::{self, ItemRecord};
 use crate::secret::{self, SecretBytes};
 use crate::sharing::{self, Commitments};
@@ -72,9 +72,9 @@ impl Target {
 /// # Errors
 /// [`CeremonyError::GrantOver`], or why it could not be shown; `resume` may reveal it again until the grant ends.
 pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) -> Result<(), CeremonyError> {
-    watch::stage("reveal");
+    inspect::stage("reveal");
     secret::apart(|| under_the_grant(setting, ratified, target))?;
-    watch::stage("revealed");
+    inspect::stage("revealed");
     Ok(())
 }
 
@@ -100,14 +100,14 @@ fn under_the_grant(setting: &mut Setting<'_>, ratified: Ratified, target: &Targe
         Target::File(_) => RevealedTo::File,
         Target::Command(_) => RevealedTo::Command,
     };
-    watch::stage("keys");
+    inspect::stage("keys");
     make_record(setting, &generation.manifest, grant, to, &keys)?;
     fault::point("reveal:before");
     let sealed = setting.copies.open_file(&layout::item(&generation.directory, &item.name), item.digest)?;
     let record = ItemRecord { vault: plan.vault, name: item.name.clone(), kind: item.kind.clone() };
-    let mut payload = item::open_item(&keys.identity, &record, sealed)?;
+    let payload = secret::apart(|| item::open_item(&keys.identity, &record, sealed).map(Box::new))?;
     drop(keys);
-    deliver(setting, grant, item, &mut payload, target)?;
+    deliver(setting, grant, item, payload, target)?;
     fault::point("reveal:after");
     Ok(())
 }
@@ -152,7 +152,7 @@ fn deliver(
     setting: &mut Setting<'_>,
     grant: &Grant,
     item: &ItemEntry,
-    payload: &mut dyn Read,
+    mut payload: Box<dyn Read>,
     target: &Target,
 ) -> Result<(), CeremonyError> {
     let kind = Kind::try_from(&item.kind)?;
@@ -162,7 +162,9 @@ fn deliver(
         Target::Screen => {
             let mut shown = Zeroizing::new(Vec::with_capacity(SCREEN_LIMIT as usize));
             let mut limited = Limited { writer: &mut shown, left: SCREEN_LIMIT };
-            kind.reveal(payload, which, &mut limited)?;
+            secret::apart(|| kind.reveal(&mut payload, which, &mut limited))?;
+            // The payload has more in it than what is shown: also the credential that comes next.
+            drop(payload);
             let title = format!("{} ({}), incident {}, until {}:", item.name, item.kind, grant.incident, grant.until);
             setting.room.show_secret(&title, &SecretBytes::new(shown))?;
             setting.room.say("The credential was shown, and the screen is cleared.");
@@ -175,13 +177,13 @@ fn deliver(
                 .mode(0o600)
                 .open(path)
                 .map_err(CeremonyError::io(what.clone()))?;
-            kind.reveal(payload, which, &mut file)?;
+            kind.reveal(&mut payload, which, &mut file)?;
             file.sync_all().map_err(CeremonyError::io(what))?;
             setting
                 .room
                 .say(&format!("The credential is in {} (mode 0600). Delete it when it was used.", path.display()));
         }
-        Target::Command(command) => pass_on(command, kind, which, payload)?,
+        Target::Command(command) => pass_on(command, kind, which, &mut payload)?,
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::encoding::{Digest, Name};
-use crate::fault::watch;
+use crate::fault::inspect;
 use crate::room::{Room, Way};
 use crate::secret;
 use crate::transcript::document::is_file_name;
@@ -83,16 +83,16 @@ pub(super) fn two_rounds(
     let opened = gather(setting, walk, sofar, plan)?;
     walk.enter(Step::Stage, setting.room)?;
     let staged = secret::apart(|| stage(setting, opened))?;
-    watch::stage("staged");
+    inspect::stage("staged");
     walk.enter(Step::Commit, setting.room)?;
     let committed = secret::apart(|| commit(setting, staged))?;
-    watch::stage("committed");
+    inspect::stage("committed");
     setting.room.say(&format!("Generation {} is written to every copy and read back.", committed.plan.generation));
     walk.enter(Step::Close, setting.room)?;
     let generation = committed.plan.generation;
     let ratified = close(setting, committed).map_err(CeremonyError::after_commit(generation))?;
     finish(setting, &ratified);
-    watch::stage("ratified");
+    inspect::stage("ratified");
     Ok(ratified)
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 use super::{CredentialError, Prepared, Which};
-use crate::fault::watch;
+use crate::fault::inspect;
 use crate::policy::PasswordRule;
 use crate::secret::SecretText;
 
@@ -141,7 +141,7 @@ fn generate(rule: &PasswordRule) -> Result<SecretText, CredentialError> {
         let fit = drawn.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < fair);
         text.extend(fit.take(missing).map(|byte| char::from(alphabet[byte % alphabet.len()])));
     }
-    watch::secret("next", text.as_bytes());
+    inspect::secret("next", text.as_bytes());
     Ok(SecretText::new(text))
 }
 

@@ -12,7 +12,7 @@ use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, SpecialC
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Room, RoomError, Way};
-use crate::fault::watch;
+use crate::fault::inspect;
 use crate::interrupt;
 use crate::secret::{Pin, SecretBytes};
 use crate::transcript::document::is_text;
@@ -213,7 +213,7 @@ impl Room for Terminal {
         (&self.output)
             .write_all(b"\r\n\r\nPress any key when you are done. The screen is then cleared.\r\n")
             .map_err(RoomError::Terminal)?;
-        watch::stage("shown");
+        inspect::stage("shown");
         let mut input = self.input.try_clone().map_err(RoomError::Terminal)?;
         wait_for_key(&mut input)
     }

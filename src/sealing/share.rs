@@ -18,7 +18,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::encoding::{Digest, PublicKey};
-use crate::fault::watch;
+use crate::fault::inspect;
 use crate::sealing::{SealingError, hpke, is_grease};
 use crate::secret::{ShareValue, SharedX};
 
@@ -206,7 +206,7 @@ impl age::Identity for Decapsulation {
         }
         let key = hpke::open(&self.shared, &self.encapsulated, &self.recipient, TAG_SALT, &stanza.body);
         if let Some(key) = &key {
-            watch::secret("file-key", key.expose_secret());
+            inspect::secret("file-key", key.expose_secret());
         }
         self.refused.set(key.is_none());
         Some(key.ok_or(age::DecryptError::DecryptionFailed))

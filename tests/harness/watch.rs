@@ -77,7 +77,7 @@ impl Watch {
 
     /// What claviger finds this listener by.
     pub fn environment(&self) -> (&'static str, &str) {
-        ("CLAVIGER_WATCH", self.socket.to_str().unwrap())
+        ("CLAVIGER_INSPECT", self.socket.to_str().unwrap())
     }
 
     /// A secret that the test itself knows.

@@ -4,7 +4,7 @@ use aes::cipher::{BlockDecrypt, BlockEncrypt, Key, KeyInit};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::fault::watch;
+use crate::fault::inspect;
 use crate::secret::{ManagementAlgorithm, ManagementKey};
 use crate::token::TokenError;
 use crate::token::apdu::{Command, Status};
@@ -102,7 +102,7 @@ impl Piv<'_> {
         // > 88 { 89 (management key) }, as ykman and yubico-piv-tool write it
         let stored = tlv::find(&contents, 0x88).and_then(|data| tlv::find(data, 0x89));
         let Some(stored) = stored else { return Ok(None) };
-        watch::secret("management", stored);
+        inspect::secret("management", stored);
         let told = self.management_metadata()?.map(|(algorithm, _)| algorithm);
         let algorithm = match (told, stored.len()) {
             (Some(algorithm), _) => algorithm,

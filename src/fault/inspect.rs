@@ -1,6 +1,6 @@
 //! Lets a test look at the process: at which stage it is, and which secrets exist in it.
 //!
-//! In a debug build with `CLAVIGER_WATCH=SOCKET`, [`stage`] says the stage's name on that Unix socket and waits for one byte:
+//! In a debug build with `CLAVIGER_INSPECT=SOCKET`, [`stage`] says the stage's name on that Unix socket and waits for one byte:
 //! meanwhile whoever listens can read the memory of the process. [`secret`] hands over each secret as it comes to exist,
 //! straight from the place where it lives, so that no copy of it is made. In a release build both functions are empty.
 
@@ -43,7 +43,7 @@ mod watched {
 
     fn listener() -> Option<&'static UnixStream> {
         static LISTENER: OnceLock<Option<UnixStream>> = OnceLock::new();
-        let connect = || UnixStream::connect(std::env::var_os("CLAVIGER_WATCH")?).ok();
+        let connect = || UnixStream::connect(std::env::var_os("CLAVIGER_INSPECT")?).ok();
         LISTENER.get_or_init(connect).as_ref()
     }
 }
