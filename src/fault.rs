@@ -7,6 +7,12 @@
 
 pub mod inspect;
 
+/// Whether locks on copies are to do nothing, as on a file system that says yes to everybody: in a debug build with
+/// `CLAVIGER_FAULT_NO_LOCKS`, for tests of what two ceremonies at once do to each other.
+pub fn locks_are_ignored() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("CLAVIGER_FAULT_NO_LOCKS").is_some()
+}
+
 /// One place where the power may fail. `name` says which, for example `write:generations/000002/COMMIT:before`.
 #[cfg(not(debug_assertions))]
 #[inline(always)]

@@ -231,6 +231,13 @@ impl<'r> Round<'r> {
         let looked = match look(source, presence, &self.vault) {
             Ok(looked) => looked,
             Err(TokenError::Channel(ChannelError::Removed { .. })) => return Ok(None),
+            Err(TokenError::Channel(ChannelError::Interrupted)) => return Err(CeremonyError::Interrupted),
+            Err(error @ TokenError::Channel(ChannelError::Busy { .. })) => {
+                room.warn(&format!("The card in {reader} cannot be asked whose it is: {error}."));
+                room.say("   Nothing was done with it. Close the other program (gpg-agent, ykman, a browser).");
+                self.deferred.insert(presence.clone());
+                return Ok(None);
+            }
             Err(error) => {
                 room.warn(&format!("The card in {reader} cannot be used: {}.", crate::error::sentence(&error)));
                 self.passed.insert(presence.clone());
@@ -296,6 +303,7 @@ impl<'r> Round<'r> {
                 self.deferred.insert(presence.clone());
                 Ok(None)
             }
+            Err(ServeError::Token(TokenError::Channel(ChannelError::Interrupted))) => Err(CeremonyError::Interrupted),
             Err(ServeError::Token(error)) => {
                 room.warn(&format!("{}'s card: {}.", entry.name, crate::error::sentence(&error)));
                 if let Some(hint) = error.hint() {

@@ -2,15 +2,13 @@
 //!
 //! A record, signed by the new generation's succession key, is durable before the first byte is shown.
 
-use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
-use crate::credential::Kind;
+use crate::credential::{CredentialError, Kind};
 use crate::encoding::{Digest, Document, Time};
 use crate::fault::{self, inspect};
 use crate::sealing::item::{self, ItemRecord};
@@ -23,6 +21,10 @@ use super::close::Ratified;
 use super::setting::{id, write_record};
 use super::stage::Keys;
 use super::{CeremonyError, Setting};
+
+use new_file::NewFile;
+
+mod new_file;
 
 /// What fits on a screen, in bytes; longer credentials go to a file or a command.
 const SCREEN_LIMIT: u64 = 64 * 1024;
@@ -49,21 +51,13 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
-    /// What can be known before the ceremony begins: a file must not exist, its directory must.
+    /// What can be known before the ceremony begins: that the file is not there, and can be made.
     ///
     /// # Errors
-    /// [`CeremonyError::Io`].
+    /// [`CeremonyError::Output`].
     pub fn check(&self) -> Result<(), CeremonyError> {
         let Self::File(path) = self else { return Ok(()) };
-        let what = format!("writing the credential to {}", path.display());
-        if path.symlink_metadata().is_ok() {
-            return Err(CeremonyError::io(what)(std::io::ErrorKind::AlreadyExists.into()));
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if parent.is_some_and(|parent| !parent.is_dir()) {
-            return Err(CeremonyError::io(what)(std::io::ErrorKind::NotFound.into()));
-        }
-        Ok(())
+        NewFile::check(path).map_err(CeremonyError::output(path))
     }
 }
 
@@ -170,25 +164,24 @@ fn deliver(
             setting.room.say("The credential was shown, and the screen is cleared.");
         }
         Target::File(path) => {
-            let what = format!("writing the credential to {}", path.display());
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(CeremonyError::io(what.clone()))?;
-            kind.reveal(&mut payload, which, &mut file)?;
-            file.sync_all().map_err(CeremonyError::io(what))?;
+            let output = || CeremonyError::output(path);
+            let mut new = NewFile::begin(path).map_err(output())?;
+            secret::apart(|| kind.reveal(&mut payload, which, new.file())).map_err(|error| match error {
+                CredentialError::Write(error) => output()(error),
+                error => error.into(),
+            })?;
+            drop(payload);
+            new.finish().map_err(output())?;
             setting
                 .room
                 .say(&format!("The credential is in {} (mode 0600). Delete it when it was used.", path.display()));
         }
-        Target::Command(command) => pass_on(command, kind, which, &mut payload)?,
+        Target::Command(command) => pass_on(command, kind, which, payload)?,
     }
     Ok(())
 }
 
-fn pass_on(command: &str, kind: Kind, which: Which, payload: &mut dyn Read) -> Result<(), CeremonyError> {
+fn pass_on(command: &str, kind: Kind, which: Which, mut payload: Box<dyn Read>) -> Result<(), CeremonyError> {
     let failed = |reason: String| CeremonyError::Command { command: command.to_owned(), reason };
     let mut child = Command::new("sh")
         .args(["-c", command])
@@ -196,9 +189,11 @@ fn pass_on(command: &str, kind: Kind, which: Which, payload: &mut dyn Read) -> R
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
     let written = match child.stdin.take() {
-        Some(mut stdin) => kind.reveal(payload, which, &mut stdin).map_err(|error| crate::error::sentence(&error)),
+        Some(mut stdin) => secret::apart(|| kind.reveal(&mut payload, which, &mut stdin))
+            .map_err(|error| crate::error::sentence(&error)),
         None => Err("it has no standard input".to_owned()),
     };
+    drop(payload);
     let status = child.wait().map_err(|error| failed(error.to_string()))?;
     if !status.success() {
         return Err(failed(format!("it ended with {status}")));

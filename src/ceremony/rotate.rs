@@ -92,7 +92,6 @@ pub(super) fn two_rounds(
     let generation = committed.plan.generation;
     let ratified = close(setting, committed).map_err(CeremonyError::after_commit(generation))?;
     finish(setting, &ratified);
-    inspect::stage("ratified");
     Ok(ratified)
 }
 
@@ -174,6 +173,7 @@ pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
         }
         Err(error) => setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error))),
     }
+    inspect::stage("ratified");
 }
 
 /// Two copies on the same file system, if there are any.

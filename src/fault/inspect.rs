@@ -1,7 +1,7 @@
 //! Lets a test look at the process: at which stage it is, and which secrets exist in it.
 //!
 //! In a debug build with `CLAVIGER_INSPECT=SOCKET`, [`stage`] says the stage's name on that Unix socket and waits for one byte:
-//! meanwhile whoever listens can read the memory of the process. [`secret`] hands over each secret as it comes to exist,
+//! meanwhile whoever listens can read the memory of the process. `p` makes it panic there, `a` abort. [`secret`] hands over each secret as it comes to exist,
 //! straight from the place where it lives, so that no copy of it is made. In a release build both functions are empty.
 
 /// A stage is reached.
@@ -33,6 +33,11 @@ mod watched {
         let mut answer = [0];
         let _ = writeln!(listener, "stage {name}").and_then(|()| listener.read_exact(&mut answer));
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        match answer {
+            [b'p'] => panic!("told to at stage {name}"),
+            [b'a'] => std::process::abort(),
+            _ => {}
+        }
     }
 
     /// A secret exists from now on. `kind` is one word.

@@ -39,10 +39,14 @@ pub struct Form {
 pub struct Look {
     /// The stage.
     pub stage: String,
+    /// The process id of claviger.
+    pub process: i32,
     /// Every form that was found, with the places.
     pub found: BTreeMap<Form, Vec<String>>,
     /// How many bytes were looked through.
     pub bytes: usize,
+    /// Files in which something was found. Who is killed now leaves these.
+    pub files: Vec<(PathBuf, BTreeSet<Form>)>,
 }
 
 impl Look {
@@ -57,6 +61,8 @@ struct State {
     patterns: BTreeMap<Vec<u8>, Form>,
     kinds: BTreeMap<String, usize>,
     looks: Vec<Look>,
+    directories: Vec<PathBuf>,
+    answers: BTreeMap<String, u8>,
 }
 
 impl Watch {
@@ -85,6 +91,16 @@ impl Watch {
         self.state.lock().unwrap().add(name, secret);
     }
 
+    /// At each stage all files below this directory are searched too.
+    pub fn search_files_in(&self, directory: &Path) {
+        self.state.lock().unwrap().directories.push(directory.to_owned());
+    }
+
+    /// What claviger is told at this stage: `p` makes it panic, `a` abort.
+    pub fn answer_at(&self, stage: &str, answer: u8) {
+        self.state.lock().unwrap().answers.insert(stage.to_owned(), answer);
+    }
+
     /// What was found since the last call, stage by stage.
     pub fn looks(&self) -> Vec<Look> {
         std::mem::take(&mut self.state.lock().unwrap().looks)
@@ -111,10 +127,13 @@ fn serve(stream: &UnixStream, state: &Mutex<State>) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["stage", stage @ ..] => {
-                let look = state.lock().unwrap().look(&stage.join(" "), process);
-                state.lock().unwrap().looks.push(look);
+                let mut state = state.lock().unwrap();
+                let stage = stage.join(" ");
+                let answer = state.answers.get(&stage).copied().unwrap_or(0);
+                let look = state.look(&stage, process);
+                state.looks.push(look);
                 let mut writer = stream;
-                writer.write_all(&[0]).unwrap();
+                writer.write_all(&[answer]).unwrap();
             }
             ["secret", kind, length] => {
                 let mut secret = vec![0; length.parse().unwrap()];
@@ -150,7 +169,7 @@ impl State {
         let (search, forms) = self.search();
         let memory = File::open(format!("/proc/{process}/mem")).expect("the memory of claviger can be read");
         let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
-        let mut look = Look { stage: stage.to_owned(), found: BTreeMap::new(), bytes: 0 };
+        let mut look = Look { stage: stage.to_owned(), process, found: BTreeMap::new(), bytes: 0, files: Vec::new() };
         for line in maps.lines() {
             let columns: Vec<&str> = line.split_whitespace().collect();
             let name = columns.get(5).copied().unwrap_or("anonymous");
@@ -168,6 +187,13 @@ impl State {
             }
         }
         assert!(look.bytes > 1 << 20, "{maps}");
+        for (path, bytes) in self.directories.iter().flat_map(|directory| super::crew::tree(directory)) {
+            let found = search.find_overlapping_iter(&bytes).map(|found| forms[found.pattern().as_usize()].clone());
+            let found: BTreeSet<Form> = found.collect();
+            if !found.is_empty() {
+                look.files.push((path, found));
+            }
+        }
         look
     }
 }
@@ -211,12 +237,4 @@ fn reduced(wide: &[u8]) -> Scalar {
     let number = |bytes: &[u8]| <Scalar as Reduce<U256>>::reduce(&U256::from_be_slice(bytes));
     let high = number(&[&[0; 16], &wide[..16]].concat());
     high * (number(&[0xff; 32]) + Scalar::ONE) + number(&wide[16..])
-}
-
-/// Every file below these directories in which a secret stands, with the forms.
-pub fn search_files(watch: &Watch, directories: &[&Path]) -> (usize, Vec<(PathBuf, BTreeSet<Form>)>) {
-    let files: Vec<_> = directories.iter().flat_map(|directory| super::crew::tree(directory)).collect();
-    let count = files.len();
-    let searched = files.into_iter().map(|(path, bytes)| (path, watch.search(&bytes)));
-    (count, searched.filter(|(_, found)| !found.is_empty()).collect())
 }
