@@ -119,7 +119,9 @@ impl Observed {
         let args = arguments(&self.table.place, &["seal", ITEM, "--kind", "password"], &VAULTS);
         let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
         command.args(args).stdin(Stdio::piped()).stderr(Stdio::null());
-        self.environment().iter().for_each(|(name, value)| drop(command.env(name, value)));
+        self.environment().iter().for_each(|(name, value)| {
+            command.env(name, value);
+        });
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(CREDENTIAL.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
@@ -222,11 +224,59 @@ fn secrets_are_in_memory_only_as_long_as_their_stage() {
     assert_table(&run, &[&ROUND_1[..], &STAGE, &ROUND_2_BEFORE_REVEAL, &reveal].concat());
     assert_eq!(std::fs::read(&out).unwrap(), CREDENTIAL.as_bytes());
 
-    let run = observed.run(&["check"], &VAULTS, &[2]);
-    assert_table(&run, &["pin carol: pin carol", "served carol:", "end:"]);
+    let run = observed.run(&["check"], &VAULTS, &[0, 1, 2]);
+    let check = ["alice", "bob", "carol"].map(|name| [format!("pin {name}: pin {name}"), format!("served {name}:")]);
+    let check: Vec<&str> = check.iter().flatten().map(String::as_str).chain(["end:"]).collect();
+    assert_table(&run, &check);
 
     let kinds = observed.watch.kinds();
     assert!(KINDS.iter().all(|kind| kinds.contains_key(*kind)), "{kinds:?}");
-    assert!(kinds["root"] >= 4 && kinds["share"] >= 12 && kinds["file-key"] >= 20, "{kinds:?}");
+    assert!(kinds["root"] >= 4 && kinds["share"] >= 12 && kinds["file-key"] >= 16, "{kinds:?}");
     println!("{} secrets looked for: {kinds:?}", kinds.values().sum::<usize>());
+}
+
+#[test]
+fn a_panic_and_an_abort_tell_nothing() {
+    let observed = Observed::new();
+    assert_eq!(observed.found().code, 0);
+    observed.seal();
+    for (stage, answer, code) in [("share bob", b'p', 101), ("roots", b'a', 134)] {
+        observed.watch.answer_at(stage, answer);
+        let run = observed.run(&["rotate"], &VAULTS, &[0, 1]);
+        assert_eq!(run.code, code, "{}", run.terminal.screen());
+        assert_eq!(run.looks.last().unwrap().stage, stage);
+        observed.watch.answer_at(stage, 0);
+    }
+    let cores = std::fs::read_dir(".").unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!cores.into_iter().any(|name| name.to_string_lossy().starts_with("core")));
+    assert_eq!(observed.run(&["rotate"], &VAULTS, &[0, 1]).code, 0);
+}
+
+#[test]
+fn enrolling_and_a_drill_leave_nothing() {
+    let watch = Watch::start();
+    let pcscd = harness::Pcscd::start(1);
+    let mut card = crew::virtual_yubikey(1, (5, 7, 1));
+    pcscd.insert(0, &mut card);
+    let place = crew::Place::new(2);
+    let (pin, puk) = (PINS[0], "90817263");
+    watch.plant("pin alice", pin.as_bytes());
+    watch.plant("puk", puk.as_bytes());
+    let environment = [watch.environment(), (pcscd.environment().0, pcscd.environment().1.to_str().unwrap())];
+    let out = place.text("alice.json");
+    let mut terminal = Terminal::claviger(&["enrol", "--name", "alice", "-o", &out], &environment);
+    let mut crew = Crew::of(&[]);
+    crew.pins.insert("alice".to_owned(), pin.to_owned());
+    assert_eq!(crew.hold(&mut terminal, || {}), 0, "{}", terminal.screen());
+    assert_eq!(table(&watch.looks()), ["end:"]);
+    assert!(watch.kinds().contains_key("management"), "{:?}", watch.kinds());
+
+    let mut drill = Command::new(env!("CARGO_BIN_EXE_claviger"));
+    drill.args(["drill", "--custodians", "3", "--threshold", "2"]).stdout(Stdio::null());
+    let (name, socket) = watch.environment();
+    assert!(drill.env(name, socket).status().unwrap().success());
+    let looks = watch.looks();
+    assert_eq!(table(&looks[looks.len() - 1..]), ["end:"], "{:#?}", looks.last());
+    let kinds = watch.kinds();
+    assert!(KINDS.iter().all(|kind| kinds.contains_key(*kind)), "{kinds:?}");
 }

@@ -127,6 +127,7 @@ impl Piv<'_> {
     /// [`TokenError::Refused`].
     pub fn set_management_key(&mut self, key: &ManagementKey) -> Result<(), TokenError> {
         let secret = key.expose_secret();
+        inspect::secret("management", secret);
         let mut data = Zeroizing::new(Vec::with_capacity(secret.len() + 3));
         data.extend([key.algorithm() as u8, REFERENCE, secret.len() as u8]);
         data.extend_from_slice(secret);
