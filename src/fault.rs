@@ -5,6 +5,14 @@
 //! name of each point as it is passed. A test that holds a ceremony in its own process hears of each point by [`watch`].
 //! In a release build the function is empty.
 
+pub mod inspect;
+
+/// Whether locks on copies are to do nothing, as on a file system that says yes to everybody: in a debug build with
+/// `CLAVIGER_FAULT_NO_LOCKS`, for tests of what two ceremonies at once do to each other.
+pub fn locks_are_ignored() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("CLAVIGER_FAULT_NO_LOCKS").is_some()
+}
+
 /// One place where the power may fail. `name` says which, for example `write:generations/000002/COMMIT:before`.
 #[cfg(not(debug_assertions))]
 #[inline(always)]

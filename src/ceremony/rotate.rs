@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::encoding::{Digest, Name};
+use crate::fault::inspect;
 use crate::room::{Room, Way};
+use crate::secret;
 use crate::transcript::document::is_file_name;
 use crate::transcript::{Admission, CeremonyKind, Checked, ExceptionKind, GenerationState, Place, Plan};
 
@@ -80,9 +82,11 @@ pub(super) fn two_rounds(
     preflight(setting, walk)?;
     let opened = gather(setting, walk, sofar, plan)?;
     walk.enter(Step::Stage, setting.room)?;
-    let staged = stage(setting, opened)?;
+    let staged = secret::apart(|| stage(setting, opened))?;
+    inspect::stage("staged");
     walk.enter(Step::Commit, setting.room)?;
-    let committed = commit(setting, staged)?;
+    let committed = secret::apart(|| commit(setting, staged))?;
+    inspect::stage("committed");
     setting.room.say(&format!("Generation {} is written to every copy and read back.", committed.plan.generation));
     walk.enter(Step::Close, setting.room)?;
     let generation = committed.plan.generation;
@@ -169,6 +173,7 @@ pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
         }
         Err(error) => setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error))),
     }
+    inspect::stage("ratified");
 }
 
 /// Two copies on the same file system, if there are any.

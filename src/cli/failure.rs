@@ -87,14 +87,6 @@ pub enum Failure {
     /// Nothing to seal.
     #[error("there is nothing to seal")]
     NothingToSeal,
-    /// The grant is longer than the policy allows.
-    #[error("the policy allows grants of at most {limit} seconds, and {asked} were asked for")]
-    GrantTooLong {
-        /// The policy's limit.
-        limit: i64,
-        /// What was asked for.
-        asked: i64,
-    },
     /// The command line does not make sense.
     #[error("{0}")]
     Arguments(String),
@@ -135,7 +127,6 @@ impl Advice for Failure {
             Self::OneToken { .. } => "leave only the custodian's card in, and run the command again",
             Self::TypedTwice => "run the command again",
             Self::NothingToSeal => "give a FILE, or pass the secret on standard input",
-            Self::GrantTooLong { .. } => "ask for less with --for",
             Self::Arguments(_) => "`claviger COMMAND --help` shows how it is called",
             Self::Drill(_) => "this is a defect of claviger or of this machine: keep what was printed",
         };
@@ -165,7 +156,7 @@ impl Advice for Failure {
             Self::Policy { source, .. } | Self::Duration(source) => source.exit(),
             Self::OtherVault { .. } | Self::NotSound { .. } | Self::Drill(_) => Exit::Verification,
             Self::OneToken { .. } | Self::TypedTwice => Exit::Person,
-            Self::Overdue | Self::GrantTooLong { .. } => Exit::Refused,
+            Self::Overdue => Exit::Refused,
             Self::Io { .. } | Self::NothingToSeal | Self::Arguments(_) => Exit::Usage,
         }
     }

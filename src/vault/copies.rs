@@ -184,7 +184,13 @@ impl Copies {
     /// [`VaultError::InUse`] if another process has one of them.
     pub fn lock(&self) -> Result<Lock, VaultError> {
         let mut directories = Vec::new();
-        for copy in &self.copies {
+        if crate::fault::locks_are_ignored() {
+            return Ok(Lock { _directories: directories });
+        }
+        // In one order, in whatever order they were named: of several who want the same copies, one gets them.
+        let mut copies: Vec<&Copy> = self.copies.iter().collect();
+        copies.sort_by_key(|copy| copy.identity());
+        for copy in copies {
             // A lock belongs to the open directory: it needs one of its own, so that dropping it gives the copy free.
             let directory = Copy::open(copy.path())?.into_root();
             match rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive) {

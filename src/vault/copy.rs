@@ -47,10 +47,14 @@ impl Copy {
         self.root
     }
 
+    /// Device and inode of the directory; none if the system does not say.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        rustix::fs::fstat(&self.root).ok().map(|stat| (stat.st_dev, stat.st_ino))
+    }
+
     /// Whether both are the same directory.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let (Ok(a), Ok(b)) = (rustix::fs::fstat(&self.root), rustix::fs::fstat(&other.root)) else { return false };
-        (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+        self.identity().is_some_and(|identity| other.identity() == Some(identity))
     }
 
     /// Whether files can be added to it, as far as the system says beforehand.
