@@ -6,6 +6,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
+pub mod copies;
 pub mod status;
 pub mod tokens;
 pub mod verify;
