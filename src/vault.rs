@@ -210,6 +210,9 @@ fn list(failures: &[Failure]) -> String {
 
 /// What happened, in words for people who do not know errno.
 fn reason(error: &io::Error) -> String {
+    if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+        return "the medium has an error there".to_owned();
+    }
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "it is full".to_owned(),
         io::ErrorKind::FileTooLarge => "the file is too large for it".to_owned(),

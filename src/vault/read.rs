@@ -89,7 +89,7 @@ fn is_vault_directory(path: &str) -> bool {
 fn content(copy: &Copy, directory: &OwnedFd, name: &str, path: &str) -> Result<Content, String> {
     let file = copy.file_in(directory, name, path).map_err(|error| error.to_string())?;
     let mut file = file.ok_or("vanished while it was read")?;
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    let cannot = |error: io::Error| format!("cannot be read: {}", super::reason(&error));
     let size = file.metadata().map_err(cannot)?.len();
     match Place::of(path) {
         // Never looked at, whatever their size.
