@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::page::{Page, count};
-use crate::error::{Advice, sentence};
+use crate::error::Advice;
 use crate::transcript::Judgement;
 use crate::vault::mark::Unmarked;
 use crate::vault::{Medium, Synced, SyncedCopy, Unavailable};
@@ -165,7 +165,7 @@ fn write_left(page: &mut Page, copy: &SyncedCopy) {
         return;
     }
     for failure in &copy.failures {
-        page.below(&format!("NOT UP TO DATE: {}", sentence(failure)));
+        page.below(&format!("NOT UP TO DATE: {failure}"));
         if let Some(hint) = failure.hint() {
             page.below(&format!("-> {hint}; then run the command again"));
         }

@@ -51,15 +51,17 @@ pub(super) fn not_needed(snapshot: &Snapshot, judgement: &Judgement, place: usiz
             admits.filter(move |(file, _)| !refused(file))
         })
         .collect();
-    let over = |path: &str, digest: Digest| match Place::of(path) {
+    let over = |path: &str, digest: Option<Digest>| match Place::of(path) {
         Place::Generation(directory, file) if file.is_sealed() => {
             judgement.ceremony_in(place, directory).is_some_and(|ceremony| may_go(judgement, &ceremony))
         }
-        Place::Inbox(file) => admitted.contains(&(file, digest)),
+        Place::Inbox(file) => digest.is_some_and(|digest| admitted.contains(&(file, digest))),
         _ => false,
     };
-    let files = snapshot.copies[place].files.iter();
-    files.filter(|(path, content)| over(path, content.digest())).map(|(path, _)| path.clone()).collect()
+    let view = &snapshot.copies[place];
+    let files = view.files.iter().map(|(path, content)| (path, Some(content.digest())));
+    let unread = view.unread.iter().map(|unread| (&unread.file, None));
+    files.chain(unread).filter(|(path, digest)| over(path, *digest)).map(|(path, _)| path.clone()).collect()
 }
 
 /// > when it is extinct and its child ratified (or, for a ceremony that was never committed, when its parent is extinct)

@@ -28,6 +28,8 @@ struct Wanted<'a> {
     source: &'a str,
     target: String,
     digest: Digest,
+    /// Something that cannot be read stands there: it is to be repaired, or a person has to look.
+    blocked: bool,
 }
 
 impl Copies {
@@ -71,7 +73,7 @@ impl Copies {
         wanted.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.target.cmp(&b.target)));
         let mut done = BTreeSet::new();
         for file in wanted {
-            if !done.insert(file.target.clone()) {
+            if file.blocked || !done.insert(file.target.clone()) {
                 continue;
             }
             match write::copy_file((&self.copies[file.from], file.source), (copy, &file.target), file.digest) {
@@ -128,10 +130,9 @@ fn wants<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: usi
             }
             Place::CopyMark | Place::Part | Place::Unknown => continue,
         };
-        // A file that cannot be read is not missing: it is to be repaired.
-        let stands = here.files.contains_key(&target) || here.unread.iter().any(|unread| unread.file == target);
-        if !stands {
-            wanted.push(Wanted { order, from, source: path, target, digest: content.digest() });
+        if !here.files.contains_key(&target) {
+            let blocked = here.unread.iter().any(|unread| unread.file == target);
+            wanted.push(Wanted { order, from, source: path, target, digest: content.digest(), blocked });
         }
     }
     wanted

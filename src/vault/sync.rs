@@ -73,94 +73,124 @@ pub fn sync(copies: &Copies, _lock: &Lock) -> Result<Synced, VaultError> {
 
 /// Brings those for which `chosen` says so up to date; the others are added to where they lack something, and no more.
 pub(super) fn synchronise(copies: &Copies, chosen: impl Fn(&Path) -> bool) -> Result<Synced, VaultError> {
-    let mut synced: Vec<SyncedCopy> = copies.paths().into_iter().map(SyncedCopy::new).collect();
-    bring(copies, &mut synced, &chosen)?;
-    for place in 0..synced.len() {
-        // One after the other: a mark that was given counts for the next.
-        let (snapshot, judgement) = copies.judged()?;
-        if !synced[place].failures.is_empty() || !chosen(&synced[place].path) || !mark::is_ours(&snapshot, place) {
-            continue;
-        }
-        match copies.mark(&snapshot, &judgement, place) {
-            Ok(marked) => synced[place].marked = marked,
-            Err(error) => synced[place].failures.push(error),
-        }
-    }
-    clear(copies, &mut synced, &chosen)?;
-    let (snapshot, judgement) = copies.judged()?;
-    for (place, copy) in synced.iter_mut().enumerate() {
-        let path = &snapshot.copies[place].path;
-        let wrong = |finding: &&Finding| finding.severity == Severity::Wrong && finding.copy.as_ref() == Some(path);
-        copy.left = judgement.findings.iter().filter(wrong).cloned().collect();
-        copy.missing = judgement.copies[place].missing;
-    }
-    Ok(Synced { copies: synced, judgement })
-}
-
-/// Adds and repairs, until there is nothing more to do.
-fn bring(copies: &Copies, synced: &mut [SyncedCopy], chosen: &impl Fn(&Path) -> bool) -> Result<(), VaultError> {
+    let mut work = Work {
+        copies,
+        seen: copies.judged()?,
+        synced: copies.paths().into_iter().map(SyncedCopy::new).collect(),
+        chosen: copies.paths().iter().map(|path| chosen(path)).collect(),
+    };
     for _ in 0..ROUNDS {
-        let mut changed = false;
-        for place in 0..synced.len() {
-            let (snapshot, judgement) = copies.judged()?;
-            let copy = &mut synced[place];
-            if !copy.failures.is_empty() || !mark::is_ours(&snapshot, place) {
-                continue;
-            }
-            let whole = chosen(&copy.path);
-            let counted = snapshot.copies[place].mark().is_some_and(|mark| mark.vault == snapshot.vault);
-            changed |= whole && repair(copies, (&snapshot, &judgement), place, copy);
-            if (whole || counted) && copy.failures.is_empty() {
-                let mut merged = Merged::default();
-                copies.fill(&snapshot, &judgement, place, &mut merged);
-                changed |= !merged.added.is_empty();
-                copy.added.extend(merged.added.into_iter().map(|(_, file)| file));
-                copy.failures.extend(merged.failures.into_iter().map(|failure| failure.error));
-            }
-        }
-        if !changed {
+        if !work.bring()? {
             break;
         }
     }
-    Ok(())
+    work.mark()?;
+    work.clear()?;
+    Ok(work.finish())
 }
 
-fn repair(
-    copies: &Copies,
-    (snapshot, judgement): (&Snapshot, &Judgement),
-    place: usize,
-    copy: &mut SyncedCopy,
-) -> bool {
-    let mut repaired = Vec::new();
-    if let Err(error) = copies.repair(snapshot, judgement, place, &mut repaired) {
-        copy.failures.push(error);
+struct Work<'a> {
+    copies: &'a Copies,
+    /// What stands on the copies, and the verdict; read again after every change.
+    seen: (Snapshot, Judgement),
+    synced: Vec<SyncedCopy>,
+    chosen: Vec<bool>,
+}
+
+impl Work<'_> {
+    fn look(&mut self) -> Result<(), VaultError> {
+        self.seen = self.copies.judged()?;
+        Ok(())
     }
-    let changed = !repaired.is_empty();
-    copy.repaired.extend(repaired);
-    changed
-}
 
-/// Removes what is extinct, what was admitted, and unfinished files.
-fn clear(copies: &Copies, synced: &mut [SyncedCopy], chosen: &impl Fn(&Path) -> bool) -> Result<(), VaultError> {
-    let (snapshot, judgement) = copies.judged()?;
-    for (place, copy) in synced.iter_mut().enumerate() {
-        if !copy.failures.is_empty() || !chosen(&copy.path) || !mark::is_ours(&snapshot, place) {
-            continue;
-        }
-        let parts = snapshot.copies[place].files.keys().filter(|path| is_our_part(path)).cloned();
-        let files = cleanup::not_needed(&snapshot, &judgement, place).into_iter().chain(parts);
-        for file in files.collect::<Vec<_>>() {
-            match write::remove(&copies.copies[place], &file) {
-                Ok(true) => copy.removed.push(file),
-                Ok(false) => {}
-                Err(error) => {
-                    copy.failures.push(error);
-                    break;
-                }
+    /// Whether the copy is of this vault, and nothing failed on it yet.
+    fn is_well(&self, place: usize) -> bool {
+        self.synced[place].failures.is_empty() && mark::is_ours(&self.seen.0, place)
+    }
+
+    /// Repairs and adds. Whether anything changed.
+    fn bring(&mut self) -> Result<bool, VaultError> {
+        let mut changed = false;
+        for place in 0..self.synced.len() {
+            if !self.is_well(place) {
+                continue;
+            }
+            let (snapshot, judgement) = &self.seen;
+            let copy = &mut self.synced[place];
+            let (mut repaired, mut merged) = (Vec::new(), Merged::default());
+            if self.chosen[place] {
+                let outcome = self.copies.repair(snapshot, judgement, place, &mut repaired);
+                copy.failures.extend(outcome.err());
+            }
+            let counted = snapshot.copies[place].mark().is_some_and(|mark| mark.vault == snapshot.vault);
+            if (self.chosen[place] || counted) && copy.failures.is_empty() {
+                self.copies.fill(snapshot, judgement, place, &mut merged);
+            }
+            let here = !repaired.is_empty() || !merged.added.is_empty();
+            copy.repaired.extend(repaired);
+            copy.added.extend(merged.added.into_iter().map(|(_, file)| file));
+            copy.failures.extend(merged.failures.into_iter().map(|failure| failure.error));
+            if here {
+                self.look()?;
+                changed = true;
             }
         }
+        Ok(changed)
     }
-    Ok(())
+
+    /// One after the other: a mark that was given counts for the next.
+    fn mark(&mut self) -> Result<(), VaultError> {
+        for place in 0..self.synced.len() {
+            if !self.chosen[place] || !self.is_well(place) {
+                continue;
+            }
+            match self.copies.mark(&self.seen.0, &self.seen.1, place) {
+                Ok(None) => {}
+                Ok(marked) => {
+                    self.synced[place].marked = marked;
+                    self.look()?;
+                }
+                Err(error) => self.synced[place].failures.push(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is extinct, what was admitted, and unfinished files.
+    fn clear(&mut self) -> Result<(), VaultError> {
+        let mut changed = false;
+        for place in 0..self.synced.len() {
+            if !self.chosen[place] || !self.is_well(place) {
+                continue;
+            }
+            let (snapshot, judgement) = &self.seen;
+            let parts = snapshot.copies[place].files.keys().filter(|path| is_our_part(path)).cloned();
+            for file in cleanup::not_needed(snapshot, judgement, place).into_iter().chain(parts) {
+                let copy = &mut self.synced[place];
+                match write::remove(&self.copies.copies[place], &file) {
+                    Ok(true) => copy.removed.push(file),
+                    Ok(false) => {}
+                    Err(error) => {
+                        copy.failures.push(error);
+                        break;
+                    }
+                }
+            }
+            changed |= !self.synced[place].removed.is_empty();
+        }
+        if changed { self.look() } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Synced {
+        let (snapshot, judgement) = self.seen;
+        for (place, copy) in self.synced.iter_mut().enumerate() {
+            let path = &snapshot.copies[place].path;
+            let wrong = |finding: &&Finding| finding.severity == Severity::Wrong && finding.copy.as_ref() == Some(path);
+            copy.left = judgement.findings.iter().filter(wrong).cloned().collect();
+            copy.missing = judgement.copies[place].missing;
+        }
+        Synced { copies: self.synced, judgement }
+    }
 }
 
 /// An unfinished file that this program began; others end in `.part` too.

@@ -11,7 +11,7 @@ use super::copies::Copies;
 use super::layout::{COPY, VAULT};
 use super::merge::lacking;
 use super::repair::{faulty, is_right_elsewhere};
-use super::write;
+use super::{read, write};
 use crate::transcript::{Judgement, Place, Snapshot, Stage, serves_alone};
 
 /// How many files an error names.
@@ -87,7 +87,7 @@ impl Withdrawal {
         for file in self.files.iter().filter(|file| !matches!(file.as_str(), COPY | VAULT)) {
             write::remove(copy, file)?;
         }
-        for directory in directories(&self.files) {
+        for directory in read::directories(copy)? {
             write::remove_directory(copy, &directory)?;
         }
         write::remove(copy, VAULT).map(drop)
@@ -130,20 +130,4 @@ fn order(file: &str) -> u8 {
         Place::Policy => 3,
         _ => 2,
     }
-}
-
-/// The directories of these files, the deepest first.
-fn directories(files: &[String]) -> Vec<String> {
-    let mut directories: Vec<String> = Vec::new();
-    for file in files {
-        let mut path = file.as_str();
-        while let Some((above, _)) = path.rsplit_once('/') {
-            directories.push(above.to_owned());
-            path = above;
-        }
-    }
-    directories.sort();
-    directories.dedup();
-    directories.reverse();
-    directories
 }

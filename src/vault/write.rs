@@ -262,7 +262,8 @@ pub(super) fn remove(copy: &Copy, relative: &str) -> Result<bool, VaultError> {
     fault::point(&format!("remove:{relative}:before"));
     match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
         Ok(()) => {}
-        Err(rustix::io::Errno::NOENT) => return Ok(false),
+        // A directory under the name of a file is somebody else's.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::ISDIR) => return Ok(false),
         Err(error) => return Err(copy.error(relative, "remove", error)),
     }
     sync_directory(&directory).map_err(|error| copy.error(relative, "remove", error))?;
