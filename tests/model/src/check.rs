@@ -31,9 +31,10 @@ pub struct Report {
     pub never: Vec<&'static str>,
 }
 
-/// Visits every state within `bounds`, or `limit` of them, nearest first; stops at the first property that does not hold.
-pub fn check(bounds: Bounds, limit: Option<NonZeroUsize>) -> Report {
-    let model = Protocol::new(bounds);
+/// Visits every state within `bounds`, or those that `limit` steps lead to, nearest first; stops when a property is found
+/// not to hold. With `only`, no other property is looked at.
+pub fn check(bounds: Bounds, limit: Option<NonZeroUsize>, only: Option<&'static str>) -> Report {
+    let model = Protocol::new(bounds, only);
     let mut checker = model.checker().finish_when(HasDiscoveries::AnyFailures);
     if let Some(limit) = limit {
         checker = checker.target_state_count(limit.get());

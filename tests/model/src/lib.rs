@@ -10,13 +10,14 @@ mod admission;
 mod check;
 mod config;
 mod judge;
-mod properties;
+pub mod properties;
 mod protocol;
 mod sessions;
 mod state;
 mod symmetry;
 mod way_on;
 
+pub use admission::{Hindrance, Welcome};
 pub use check::{Found, Report, check};
 pub use config::{Bounds, Mistake};
 pub use judge::{Fate, Stage};

@@ -16,6 +16,8 @@ use crate::symmetry::representative;
 /// The protocol within bounds.
 pub struct Protocol {
     pub bounds: Bounds,
+    /// The one property that is looked at; none: all.
+    pub only: Option<&'static str>,
     /// Whether there is a way on, by what is left when every session has ended.
     pub ways: Mutex<HashMap<State, bool>>,
 }
@@ -40,13 +42,15 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties()
+        let mut properties = properties();
+        properties.retain(|property| self.only.is_none_or(|only| only == property.name));
+        properties
     }
 }
 
 impl Protocol {
-    pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, ways: Mutex::default() }
+    pub fn new(bounds: Bounds, only: Option<&'static str>) -> Self {
+        Self { bounds, only, ways: Mutex::default() }
     }
 
     fn happens(&self, state: &mut State, action: Action) -> Option<()> {

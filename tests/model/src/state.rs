@@ -113,7 +113,7 @@ pub struct Session {
     pub required: u8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct State {
     pub tokens: [Token; MAX_CUSTODIANS],
     pub copies: [Copy; MAX_COPIES],
@@ -121,6 +121,37 @@ pub struct State {
     pub sessions: [Session; MAX_SESSIONS],
     /// A closing destroyed a key of a ceremony with a higher number than its own.
     pub destroyed_higher: bool,
+}
+
+/// All of it as bytes, hashed at once: field by field takes longer than everything else.
+impl std::hash::Hash for State {
+    fn hash<H: std::hash::Hasher>(&self, hasher: &mut H) {
+        let mut bytes = [0; 320];
+        let mut length = 0;
+        let mut put = |byte: u8| {
+            bytes[length] = byte;
+            length += 1;
+        };
+        for token in &self.tokens {
+            [token.keys, token.duds, token.closed, token.ceremony, token.made, token.number].into_iter().for_each(&mut put);
+            token.approved.into_iter().for_each(&mut put);
+        }
+        for copy in &self.copies {
+            put(copy.abandoned);
+            for Directory { plan, approvals, sealed, manifest, commit, closings } in copy.ceremonies {
+                let flags = [plan, sealed, manifest, commit].into_iter().enumerate();
+                [flags.fold(0, |flags, (bit, set)| flags | u8::from(set) << bit), approvals, closings].into_iter().for_each(&mut put);
+            }
+        }
+        for Ceremony { number, parent, copies, abandons, lost, attendees } in self.ceremonies {
+            [number, parent, copies, abandons, lost, attendees].into_iter().for_each(&mut put);
+        }
+        for Session { copies, ceremony, closing, approved, served, required } in self.sessions {
+            [copies, ceremony, u8::from(closing), approved, served, required].into_iter().for_each(&mut put);
+        }
+        put(u8::from(self.destroyed_higher));
+        hasher.write(&bytes[..length]);
+    }
 }
 
 impl State {
