@@ -100,7 +100,7 @@ const BROKEN: [Broken; 17] = [
     (Mistake::RatifiedWithoutExtinction, REVEAL, ABSENT),
     (Mistake::RatifiedWithoutExtinction, CLOSED, ABSENT),
     (Mistake::ReusesKeyWithShare, CLOSED, SMALL),
-    (Mistake::CommitCountedTooEarly, OPENS_AFTER_LOSS, Bounds { policy_copies: 2, ..SMALL }),
+    (Mistake::CommitCountedTooEarly, OPENS_AFTER_LOSS, Bounds { policy_copies: 2, ..FINE }),
     (Mistake::BranchByNumber, WAY_ON, LONG),
     (Mistake::ClosesAgainAfterMovingOn, OPENS, FINE),
     (Mistake::FinishesOnlyTheFirstOfABranch, WAY_ON, LONG),
@@ -132,15 +132,6 @@ fn half_of_the_custodians_are_too_few() {
     assert_eq!(report.found.iter().map(|found| found.property).collect::<Vec<_>>(), [ONE_LINE]);
 }
 
-/// The code asks that *all* generations before a ratified one are extinct. In the model it makes no difference: whoever
-/// holds a generation holds what follows it (which is checked everywhere above), so that one is extinct with its parent.
-/// The rule stays: it costs nothing, and does not rest on what tokens say that they destroyed.
-#[test]
-fn extinct_is_inherited() {
-    let bounds = Bounds { mistake: Some(Mistake::RatifiedWithParentExtinct), ..ABSENT };
-    holds(bounds, &[]);
-}
-
 /// Larger bounds. About a quarter of an hour of one core, and up to 8 GiB.
 #[test]
 fn larger_bounds() {
@@ -152,6 +143,10 @@ fn larger_bounds() {
     holds(Bounds::new(2, 2, 2, 3), &NO_ABSENTEES);
     holds(Bounds { lost: false, ..Bounds::new(2, 3, 2, 2) }, &NO_FORKS);
     holds(Bounds { duds: 1, ..ABSENT }, &[]);
+    // The code asks that *all* generations before a ratified one are extinct. Here it makes no difference: whoever holds a
+    // generation holds what follows it, so that one is extinct with its parent. The rule stays: it costs nothing, and
+    // need not believe what a closing says of the generation between.
+    holds(Bounds { mistake: Some(Mistake::RatifiedWithParentExtinct), ..ABSENT }, &[]);
     for (bounds, limit) in [
         (coarse(Bounds::new(2, 3, 2, 3)), 60_000_000),
         (Bounds { sessions: 2, ..ABSENT }, 40_000_000),
@@ -172,11 +167,12 @@ fn names_are_those_of_the_code() {
         let text = names.iter().map(|name| format!("{name:?}"));
         text.map(|text| text.split([' ', '{']).next().unwrap_or_default().to_owned()).collect()
     };
-    let (model, code) = ([model::Stage::Gathering, model::Stage::Staged, model::Stage::Committed], |stage| match stage {
-        model::Stage::Gathering => Stage::Gathering,
-        model::Stage::Staged => Stage::Staged,
-        model::Stage::Committed => Stage::Committed,
-    });
+    let (model, code) =
+        ([model::Stage::Gathering, model::Stage::Staged, model::Stage::Committed], |stage| match stage {
+            model::Stage::Gathering => Stage::Gathering,
+            model::Stage::Staged => Stage::Staged,
+            model::Stage::Committed => Stage::Committed,
+        });
     model.into_iter().for_each(|stage| assert_eq!(names(&[&stage]), names(&[&code(stage)])));
     let ours = |fate| match fate {
         Fate::Committed => model::Fate::Committed,

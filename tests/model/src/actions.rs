@@ -1,10 +1,10 @@
 //! Everything that can happen next.
 
-use crate::config::Bounds;
 use crate::admission::is_settled;
+use crate::config::Bounds;
 use crate::judge::{Judgement, judge};
-use crate::sessions::{Attendance, Closing, Staging, consumable, left_behind, resumable};
 use crate::sessions;
+use crate::sessions::{Attendance, Closing, Staging, consumable, left_behind, resumable};
 use crate::state::{Ceremony, MAX_SESSIONS, Mask, Session, State, count, has, members, one, subsets};
 
 /// One thing that happens. Tokens and copies are numbered as in the state before it.

@@ -33,15 +33,19 @@ pub fn properties() -> Vec<Property<Protocol>> {
     vec![
         Property::always(REVEAL, revealed_is_the_last),
         Property::always(OPENS, |model: &Protocol, state: &State| opens(model, state, model.all_copies())),
-        Property::always(OPENS_AFTER_LOSS, |model: &Protocol, state: &State| after_loss(model, |copies| opens(model, state, copies))),
+        Property::always(OPENS_AFTER_LOSS, |model: &Protocol, state: &State| {
+            after_loss(model, |copies| opens(model, state, copies))
+        }),
         Property::always(DESTROYED, |_, state: &State| !state.destroyed_higher),
         Property::always(ONE_LINE, ratified_are_one_line),
         Property::always(CLOSED, old_stays_closed),
-        Property::always(WAY_ON, |model: &Protocol, state: &State| goes_on(model, state, everybody(model), model.all_copies())),
+        Property::always(WAY_ON, |model: &Protocol, state: &State| goes_on(model, state, model.all_copies(), Who::All)),
         Property::always(WAY_ON_AFTER_LOSS, |model: &Protocol, state: &State| {
-            after_loss(model, |copies| goes_on(model, state, everybody(model), copies))
+            after_loss(model, |copies| goes_on(model, state, copies, Who::All))
         }),
-        Property::always(ANY_K, any_k_go_on),
+        Property::always(ANY_K, |model: &Protocol, state: &State| {
+            model.bounds.lost || goes_on(model, state, model.all_copies(), Who::AnyK)
+        }),
         Property::always(INHERITED, extinct_is_inherited),
         Property::sometimes("an item is revealed", |model: &Protocol, state: &State| {
             state.sessions.iter().any(|session| model.reveals(state, session))
@@ -59,9 +63,16 @@ pub fn properties() -> Vec<Property<Protocol>> {
             let j = model.verdict(state);
             members(j.committed).any(|id| j.here(id).closings & !state.ceremony(id).attendees != 0)
         }),
-        Property::sometimes("a ceremony is abandoned", |model: &Protocol, state: &State| model.verdict(state).abandoned != 0),
+        Property::sometimes("a ceremony is abandoned", |model: &Protocol, state: &State| {
+            model.verdict(state).abandoned != 0
+        }),
         Property::sometimes("a share key serves again", |_: &Protocol, state: &State| {
-            state.begun().any(|id| state.tokens.iter().any(|t| !matches!(t.approved[usize::from(id)], 0) && t.approved[usize::from(id)] != id))
+            state.begun().any(|id| {
+                state
+                    .tokens
+                    .iter()
+                    .any(|t| !matches!(t.approved[usize::from(id)], 0) && t.approved[usize::from(id)] != id)
+            })
         }),
         Property::sometimes("a ceremony that was declared lost is committed", |model: &Protocol, state: &State| {
             let committed = model.verdict(state).committed;
@@ -79,8 +90,11 @@ pub fn properties() -> Vec<Property<Protocol>> {
     ]
 }
 
-fn everybody(model: &Protocol) -> Mask {
-    ((1u16 << model.bounds.n) - 1) as Mask
+/// Who comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Who {
+    All,
+    AnyK,
 }
 
 impl Protocol {
@@ -129,27 +143,22 @@ fn old_stays_closed(model: &Protocol, state: &State) -> bool {
     old.into_iter().all(|id| state.openers(id, model.bounds.n) < model.bounds.k)
 }
 
-fn goes_on(model: &Protocol, state: &State, custodians: Mask, copies: Mask) -> bool {
+/// Whether all custodians together, or any k of them, have a way on with these copies.
+fn goes_on(model: &Protocol, state: &State, copies: Mask, who: Who) -> bool {
     let ended = ended(&model.bounds, state, copies);
-    let whole = custodians == everybody(model);
-    let key = crate::symmetry::representative(&model.bounds, &ended);
-    let known = |ways: &std::collections::HashMap<State, bool>| ways.get(&key).copied();
-    if whole && let Some(known) = model.ways.lock().ok().and_then(|ways| known(&ways)) {
-        return known;
+    // Of many states the same is left when their sessions end.
+    let key = (crate::symmetry::representative(&model.bounds, &ended), who);
+    if let Some(way) = model.ways.lock().ok().and_then(|ways| ways.get(&key).copied()) {
+        return way;
     }
-    let way = is_there_a_way(&model.bounds, &ended, custodians, copies);
-    if whole && let Ok(mut ways) = model.ways.lock() {
+    let everybody = ((1u16 << model.bounds.n) - 1) as Mask;
+    let needed = if who == Who::AnyK { model.bounds.k } else { model.bounds.n };
+    let mut teams = (1..=everybody).filter(|team| count(*team) == needed);
+    let way = teams.all(|team| is_there_a_way(&model.bounds, &ended, team, copies));
+    if let Ok(mut ways) = model.ways.lock() {
         ways.insert(key, way);
     }
     way
-}
-
-fn any_k_go_on(model: &Protocol, state: &State) -> bool {
-    if model.bounds.lost {
-        return true;
-    }
-    let teams = (1..=everybody(model)).filter(|team| count(*team) == model.bounds.k);
-    teams.into_iter().all(|team| goes_on(model, state, team, model.all_copies()))
 }
 
 fn extinct_is_inherited(model: &Protocol, state: &State) -> bool {

@@ -8,7 +8,7 @@ use stateright::{Model, Property};
 use crate::actions::{Action, actions};
 use crate::config::Bounds;
 use crate::judge::judge;
-use crate::properties::properties;
+use crate::properties::{Who, properties};
 use crate::sessions::{self, Attendance, Closing, Staging};
 use crate::state::{Mask, Session, State, count};
 use crate::symmetry::representative;
@@ -19,7 +19,7 @@ pub struct Protocol {
     /// The one property that is looked at; none: all.
     pub only: Option<&'static str>,
     /// Whether there is a way on, by what is left when every session has ended.
-    pub ways: Mutex<HashMap<State, bool>>,
+    pub ways: Mutex<HashMap<(State, Who), bool>>,
 }
 
 impl Model for Protocol {
@@ -92,7 +92,8 @@ impl Protocol {
             Action::Close { session, token, to } => {
                 let mut held = state.sessions[session];
                 sessions::close(bounds, state, &mut held, token, to).then_some(())?;
-                let cut = matches!(to, Closing::Closed { on } if on != held.copies || count(on) < usize::from(held.required));
+                let cut =
+                    matches!(to, Closing::Closed { on } if on != held.copies || count(on) < usize::from(held.required));
                 state.sessions[session] = if cut { Session::default() } else { held };
             }
             Action::Reveal { session } => {

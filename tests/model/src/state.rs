@@ -133,14 +133,18 @@ impl std::hash::Hash for State {
             length += 1;
         };
         for token in &self.tokens {
-            [token.keys, token.duds, token.closed, token.ceremony, token.made, token.number].into_iter().for_each(&mut put);
+            [token.keys, token.duds, token.closed, token.ceremony, token.made, token.number]
+                .into_iter()
+                .for_each(&mut put);
             token.approved.into_iter().for_each(&mut put);
         }
         for copy in &self.copies {
             put(copy.abandoned);
             for Directory { plan, approvals, sealed, manifest, commit, closings } in copy.ceremonies {
                 let flags = [plan, sealed, manifest, commit].into_iter().enumerate();
-                [flags.fold(0, |flags, (bit, set)| flags | u8::from(set) << bit), approvals, closings].into_iter().for_each(&mut put);
+                [flags.fold(0, |flags, (bit, set)| flags | u8::from(set) << bit), approvals, closings]
+                    .into_iter()
+                    .for_each(&mut put);
             }
         }
         for Ceremony { number, parent, copies, abandons, lost, attendees } in self.ceremonies {

@@ -69,4 +69,3 @@ fn tokens_in_order(bounds: &Bounds, state: &State) -> State {
     renamed.ceremonies.iter_mut().for_each(|ceremony| ceremony.attendees = rename(ceremony.attendees, &order));
     renamed
 }
-

@@ -3,8 +3,8 @@
 //! What is tried is what the program would let them do: finish what is committed, with `resume`; or go on over it, with
 //! the exception `unratified`; or begin a ceremony.
 
-use crate::config::Bounds;
 use crate::admission::is_settled;
+use crate::config::Bounds;
 use crate::judge::judge;
 use crate::sessions::{self, Attendance, Closing, Staging, attend, close, commit, consumable, left_behind, resumable};
 use crate::state::{Ceremony, Id, Mask, Session, State, count, has, members, one};
