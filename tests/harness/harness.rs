@@ -20,6 +20,7 @@ mod pcscd;
 pub mod scene;
 pub mod table;
 mod terminal;
+pub mod world;
 
 pub use card::{Pull, VirtualCard};
 pub use pcscd::Pcscd;
