@@ -1,7 +1,7 @@
 //! Two copies of a vault that went their own ways, cut at every point of the two rounds, whoever attends: nothing is lost,
 //! nothing is shown twice, and people are told the way on.
 //!
-//! `CLAVIGER_TEST_EVERY_FORK=1` takes every state; otherwise a sample is taken.
+//! `CLAVIGER_TEST_EVERY_FORK=1` takes every state; otherwise a sample is taken, which `CLAVIGER_TEST_SEED` chooses.
 
 #[path = "harness/harness.rs"]
 mod harness;
@@ -20,7 +20,7 @@ use sweep::{BOTH, CAREFUL, HASTY, Sweep};
 
 /// How much of it is taken.
 struct Extent {
-    /// Every state, with every choice of people.
+    /// Every choice of people who hold the first ceremony, and each copy for the second.
     complete: bool,
     /// Of the states of the first and of the second ceremony: how many at most.
     states: (usize, usize),
@@ -30,12 +30,15 @@ struct Extent {
 }
 
 impl Extent {
+    /// `CLAVIGER_TEST_EVERY_FORK=1`: complete. `=N`: so many states of each ceremony at most, and every choice of people.
     fn new(sample: ((usize, usize), (usize, usize)), complete: ((usize, usize), (usize, usize))) -> Self {
-        let all = std::env::var_os("CLAVIGER_TEST_EVERY_FORK").is_some();
-        let (states, people) = if all { complete } else { sample };
+        let every: Option<usize> = std::env::var("CLAVIGER_TEST_EVERY_FORK").ok().map(|every| every.parse().unwrap());
+        let ((first, second), people) = if every.is_some() { complete } else { sample };
+        let at_most = every.filter(|every| *every > 1).unwrap_or(ALL);
         let seed = std::env::var("CLAVIGER_TEST_SEED").map_or(7, |seed| seed.parse().unwrap());
         println!("CLAVIGER_TEST_SEED={seed}");
-        Self { complete: all, states, people, random: 0x9e37_79b9_7f4a_7c15 ^ seed }
+        let states = (first.min(at_most), second.min(at_most));
+        Self { complete: every.is_some(), states, people, random: 0x9e37_79b9_7f4a_7c15 ^ seed }
     }
 
     /// xorshift64.
@@ -72,12 +75,15 @@ fn apart(sweep: &mut Sweep, extent: &mut Extent) {
         assert_eq!(held.people.shown.len(), 1, "{}", held.people.screen);
         let states = sweep.states(&held);
         println!("the first ceremony, by {first:?}: {} states", states.len());
-        for state in extent.some(states, extent.states.0) {
-            for second in extent.some(sweep.attendees(), extent.people.0) {
+        let at_most = extent.states.0;
+        for state in extent.some(states, at_most) {
+            let at_most = extent.people.0;
+            for second in extent.some(sweep.attendees(), at_most) {
                 if !begun.insert(sweep.case(&state.world, &second)) {
                     continue;
                 }
                 let left = format!("{first:?} cut after {}, then {second:?}", state.point);
+                println!("{} cases, {left}", sweep.figures.cases);
                 for held in second_ceremony(sweep, &state.world, &second) {
                     leave(sweep, extent, &held, &left);
                 }
@@ -90,6 +96,9 @@ fn apart(sweep: &mut Sweep, extent: &mut Extent) {
 /// it is lost.
 fn second_ceremony(sweep: &mut Sweep, world: &World, who: &[usize]) -> Vec<Held> {
     let careful = sweep.hold(world, Command::Recover, &["copy"], who, CAREFUL);
+    let taken_part = sweep.have_moved_on(world, who);
+    assert_eq!(careful.result.is_err(), taken_part, "{who:?}:\n{}", careful.people.screen);
+    assert!(!taken_part || careful.people.shown.is_empty());
     let stopped = laws::stop(&careful).is_some_and(|stop| stop.contains("which these copies do not have"));
     let mut held = vec![careful];
     if stopped {
@@ -102,11 +111,13 @@ fn second_ceremony(sweep: &mut Sweep, world: &World, who: &[usize]) -> Vec<Held>
 fn leave(sweep: &mut Sweep, extent: &mut Extent, held: &Held, left: &str) {
     let mut states = sweep.states(held);
     let last = states.pop();
-    let mut states = extent.some(states, extent.states.1 - 1);
+    let at_most = extent.states.1 - 1;
+    let mut states = extent.some(states, at_most);
     states.extend(last);
     for Frame { point, world } in states {
-        let who = extent.some(sweep.attendees(), extent.people.1);
-        let alone = if extent.complete { BOTH.to_vec() } else { extent.some(BOTH.to_vec(), 1) };
+        let at_most = extent.people.1;
+        let who = extent.some(sweep.attendees(), at_most);
+        let alone = extent.some(BOTH.to_vec(), 1);
         sweep.take_up(&world, &format!("{left} cut after {point}"), &who, &alone);
     }
 }
@@ -150,12 +161,15 @@ fn two_crashes(sweep: &mut Sweep, extent: &mut Extent) {
         let held = sweep.hold(&base, Command::Recover, &BOTH, &first, CAREFUL);
         let states = torn(sweep, &held);
         println!("the first ceremony, by {first:?}: {} states of two copies", states.len());
-        for (point, world) in extent.some(states, extent.states.0) {
-            for second in extent.some(sweep.attendees(), extent.people.0) {
+        let at_most = extent.states.0;
+        for (point, world) in extent.some(states, at_most) {
+            let at_most = extent.people.0;
+            for second in extent.some(sweep.attendees(), at_most) {
                 if !begun.insert(sweep.case(&world, &second)) {
                     continue;
                 }
                 let copies = if extent.complete { BOTH.to_vec() } else { extent.some(BOTH.to_vec(), 1) };
+                println!("{} cases, {first:?} cut after {point}, then {second:?}", sweep.figures.cases);
                 for copy in copies {
                     let left = format!("{first:?} cut after {point}, then {second:?} with {copy} alone");
                     for held in with_one(sweep, &world, copy, &second) {

@@ -9,7 +9,7 @@ use super::laws;
 use crate::harness::crew::NAMES;
 use crate::harness::inside::{Command, People, Site};
 use crate::harness::scene::SECRET;
-use crate::harness::world::{self, Frame, Held, World};
+use crate::harness::world::{self, Card, Frame, Held, World};
 
 /// Both copies.
 pub const BOTH: [&str; 2] = ["vault", "copy"];
@@ -116,6 +116,18 @@ impl Sweep {
     /// All custodians.
     pub fn everybody(&self) -> Vec<usize> {
         (0..self.n).collect()
+    }
+
+    /// Whether the token of one of these is in a ceremony, or has closed one since the vault was at rest.
+    pub fn have_moved_on(&mut self, world: &World, who: &[usize]) -> bool {
+        let (base, cards) = (self.reader.cards(&self.base), self.reader.cards(world));
+        let closed = |card: &Card| card.anchor.as_ref().map(|anchor| anchor.closed);
+        let moved = |name: &str| {
+            let card = &cards[name];
+            let is_in_one = card.anchor.as_ref().is_some_and(|anchor| anchor.ceremony.is_some());
+            is_in_one || closed(card) != closed(&base[name])
+        };
+        who.iter().any(|index| moved(NAMES[*index]))
     }
 
     /// Every choice of k custodians.
