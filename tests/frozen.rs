@@ -66,7 +66,8 @@ fn verdict(judgement: &Judgement) -> String {
     for copy in &judgement.copies {
         lines.push(format!("copy {}: lacks {}, wrong {}", copy.path, copy.missing, copy.wrong));
     }
-    let records: Vec<String> = judgement.records.iter().map(|record| format!("{:?}", record.body().body.kind())).collect();
+    let records: Vec<String> =
+        judgement.records.iter().map(|record| format!("{:?}", record.body().body.kind())).collect();
     lines.push(format!("records {records:?}"));
     let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
     lines.extend(wrong.map(|finding| format!("wrong {}", finding.what.split(':').next().unwrap_or_default())));
@@ -84,7 +85,9 @@ fn go_on(site: &Site, mut world: World, who: &[usize]) -> (String, World) {
         let name = if command == Command::Resume { "resume" } else { "recover" };
         let end = match &held.result {
             Ok(()) if held.people.shown == [SECRET] => "shown".to_owned(),
-            Ok(()) if held.people.screen.contains("nothing is revealed. Run `claviger recover`") => "the grant is over".to_owned(),
+            Ok(()) if held.people.screen.contains("nothing is revealed. Run `claviger recover`") => {
+                "the grant is over".to_owned()
+            }
             Ok(()) => panic!("{}", held.people.screen),
             Err(failure) => {
                 let hint = claviger::error::Advice::hint(failure).unwrap_or_default();

@@ -88,7 +88,16 @@ pub fn kind(world: &World, reader: &mut Reader, called: &[usize]) -> String {
     let mut text = String::new();
     for known in &ceremonies {
         let plan = &known.plan;
-        write!(text, "{}: {} {} {}<{}", name(&known.id), plan.number, plan.kind, plan.generation, made(plan.parent.as_ref())).unwrap();
+        write!(
+            text,
+            "{}: {} {} {}<{}",
+            name(&known.id),
+            plan.number,
+            plan.kind,
+            plan.generation,
+            made(plan.parent.as_ref())
+        )
+        .unwrap();
         write!(text, " on {}", plan.copies.len()).unwrap();
         plan.abandons.iter().for_each(|a| write!(text, " abandons {}", name(&a.ceremony)).unwrap());
         for exception in &plan.exceptions {

@@ -95,7 +95,11 @@ fn opens(world: &World, known: &[Known], cards: &BTreeMap<String, Rc<Card>>) -> 
     })
 }
 
-fn openers(manifest: &Manifest, cards: &BTreeMap<String, Rc<Card>>, stands: &impl Fn(String, Digest) -> bool) -> BTreeSet<u8> {
+fn openers(
+    manifest: &Manifest,
+    cards: &BTreeMap<String, Rc<Card>>,
+    stands: &impl Fn(String, Digest) -> bool,
+) -> BTreeSet<u8> {
     let can = |index: u8, digest: Digest| {
         let entry = manifest.plan.custodian(index).unwrap();
         let key = manifest.share_key(index).unwrap().public;
@@ -114,7 +118,11 @@ pub fn nothing_else_opens(world: &World, reader: &mut Reader) {
         let (digest, manifest) = known.manifest.as_ref().unwrap();
         let holders = holders(manifest, &cards);
         let opens = holders >= usize::from(manifest.plan.k);
-        assert!(!opens || *digest == head.digest, "generation {} still opens with {holders} tokens", manifest.plan.generation);
+        assert!(
+            !opens || *digest == head.digest,
+            "generation {} still opens with {holders} tokens",
+            manifest.plan.generation
+        );
     }
 }
 

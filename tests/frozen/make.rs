@@ -11,7 +11,8 @@ const RECOVER: Command = Command::RecoverOf(ITEM, 300);
 /// Name, who goes on, and the vault.
 pub fn states(site: &Site) -> Vec<(String, Vec<usize>, World)> {
     let mut states = Vec::new();
-    let mut keep = |name: &str, who: &[usize], world: &World| states.push((name.to_owned(), who.to_vec(), world.clone()));
+    let mut keep =
+        |name: &str, who: &[usize], world: &World| states.push((name.to_owned(), who.to_vec(), world.clone()));
     let items = [(ITEM, "opaque", SECRET), (LOGIN, "password", PASSWORD)];
     let base = founded_with(2, 3, &items, Some(("proposal", "opaque", "not admitted yet")));
     keep("at-rest", &[1, 2], &base);

@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 use super::crew::{NAMES, pin};
 use super::scene::ITEM;
 
+/// The question and the words offered give the place of the way.
+pub type Chooser = Box<dyn FnMut(&str, &[&str]) -> usize>;
+
 /// People in the test's own process.
 #[derive(Default)]
 pub struct People {
@@ -23,9 +26,8 @@ pub struct People {
     pub pins: BTreeMap<String, String>,
     /// Words for the choices that come; the first way when there are none left.
     pub choices: VecDeque<String>,
-    /// Who chooses when no words are left: the question and the words offered give the place of the way. Without it, the
-    /// first way.
-    pub chooser: Option<Box<dyn FnMut(&str, &[&str]) -> usize>>,
+    /// Who chooses when no words are left; without it, the first way is taken.
+    pub chooser: Option<Chooser>,
     /// What was shown.
     pub shown: Vec<String>,
     /// Everything that was said, asked and answered, line by line.

@@ -135,14 +135,7 @@ impl Held {
 }
 
 /// Holds a ceremony on these copies of `world` with these custodians, and watches it.
-pub fn hold(
-    site: &Site,
-    world: &World,
-    command: Command,
-    copies: &[&str],
-    who: &[usize],
-    mut people: People,
-) -> Held {
+pub fn hold(site: &Site, world: &World, command: Command, copies: &[&str], who: &[usize], mut people: People) -> Held {
     world.lay(site, copies, who);
     let first = Frame { point: "begin".to_owned(), world: world.clone() };
     let copies_here: Vec<String> = copies.iter().map(|copy| (*copy).to_owned()).collect();
@@ -198,7 +191,9 @@ impl Tape {
         for copy in &self.copies {
             let tree = self.now.copies.get_mut(copy).unwrap();
             let file = self.site.dir.join(copy).join(path);
-            if !tree.contains_key(path) && let Ok(bytes) = std::fs::read(file) {
+            if !tree.contains_key(path)
+                && let Ok(bytes) = std::fs::read(file)
+            {
                 tree.insert(path.to_owned(), bytes.into());
                 changed = true;
             }
