@@ -329,8 +329,8 @@ impl Advice for JudgeError {
                 "run `claviger status VAULT`: it says whether `claviger resume` or `claviger found` with the same files goes on"
             }
             Self::Fork { .. } => {
-                "do nothing with this vault yet: keep all copies as they are, run `claviger verify`, and find out who held \
-                 which ceremony"
+                "nothing is lost: bring every copy, find out who held which ceremony, and run `claviger resume VAULT`; it asks \
+                 which of them is finished"
             }
         };
         Some(hint.to_owned())
