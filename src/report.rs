@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::transcript::document::is_text;
 
+pub mod copies;
 pub mod status;
 pub mod tokens;
 pub mod verify;

@@ -22,8 +22,7 @@ const VAULTS: [&str; 2] = ["vault", "copy"];
 /// PINs that stand nowhere by chance.
 const PINS: [&str; 3] = ["kX9#qLz", "Wp4!sTd8", "u7$Rm2y"];
 /// What a vault of one use brings forth.
-const KINDS: [&str; 9] =
-    ["root", "share", "identity", "succession", "inbox", "file-key", "ecdh", "management", "next"];
+const KINDS: [&str; 9] = ["root", "share", "identity", "succession", "inbox", "file-key", "ecdh", "management", "next"];
 
 /// Cards and people, and somebody who looks into claviger's memory.
 struct Observed {

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Dir, FileType};
 use sha2::{Digest as _, Sha256};
 
 use super::VaultError;
 use super::copy::{Copy, type_name};
+use super::disk::Directory;
 use crate::encoding::Digest;
 use crate::transcript::document::MAX_DOCUMENT;
 use crate::transcript::place::is_generation_directory;
@@ -36,7 +36,7 @@ fn unread(view: &mut CopyView, file: String, why: impl Into<String>) {
     view.unread.push(Unread { file, why: why.into() });
 }
 
-fn walk(copy: &Copy, directory: &OwnedFd, prefix: &str, view: &mut CopyView) -> io::Result<()> {
+fn walk(copy: &Copy, directory: &Directory, prefix: &str, view: &mut CopyView) -> io::Result<()> {
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else {
@@ -76,6 +76,34 @@ fn walk(copy: &Copy, directory: &OwnedFd, prefix: &str, view: &mut CopyView) -> 
     Ok(())
 }
 
+/// The directories of a vault that are on the copy, the deepest first.
+///
+/// # Errors
+/// [`VaultError::Io`].
+pub(super) fn directories(copy: &Copy) -> Result<Vec<String>, VaultError> {
+    let mut found = Vec::new();
+    list(copy, "", &mut found)?;
+    found.reverse();
+    Ok(found)
+}
+
+fn list(copy: &Copy, prefix: &str, found: &mut Vec<String>) -> Result<(), VaultError> {
+    let error = |error: rustix::io::Errno| copy.error("the directory", "read", error);
+    let here = copy.directory(prefix, false)?;
+    for entry in Dir::read_from(&here).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        let stat = rustix::fs::statat(&here, name, AtFlags::SYMLINK_NOFOLLOW);
+        let is_directory = stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        if is_directory && is_vault_directory(&path) {
+            found.push(path.clone());
+            list(copy, &path, found)?;
+        }
+    }
+    Ok(())
+}
+
 fn is_vault_directory(path: &str) -> bool {
     let below = |rest: &str| match rest.split_once('/') {
         None => is_generation_directory(rest),
@@ -86,10 +114,10 @@ fn is_vault_directory(path: &str) -> bool {
     matches!(path, "generations" | "records" | "inbox") || path.strip_prefix("generations/").is_some_and(below)
 }
 
-fn content(copy: &Copy, directory: &OwnedFd, name: &str, path: &str) -> Result<Content, String> {
+fn content(copy: &Copy, directory: &Directory, name: &str, path: &str) -> Result<Content, String> {
     let file = copy.file_in(directory, name, path).map_err(|error| error.to_string())?;
     let mut file = file.ok_or("vanished while it was read")?;
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    let cannot = |error: io::Error| format!("cannot be read: {}", super::reason(&error));
     let size = file.metadata().map_err(cannot)?.len();
     match Place::of(path) {
         // Never looked at, whatever their size.

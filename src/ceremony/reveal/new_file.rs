@@ -12,6 +12,8 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use crate::fault;
+
 /// A new file of mode 0600 that has not got its name yet.
 pub(super) struct NewFile {
     directory: OwnedFd,
@@ -72,7 +74,9 @@ impl NewFile {
     /// # Errors
     /// Of the medium; nothing is left there then.
     pub fn finish(mut self) -> io::Result<()> {
+        fault::point("fsync:credential:before");
         self.file.sync_all()?;
+        fault::point("fsync:credential:after");
         match &self.part {
             None => {
                 let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
@@ -84,7 +88,10 @@ impl NewFile {
                 self.part = None;
             }
         }
-        Ok(rustix::fs::fsync(&self.directory)?)
+        fault::point("rename:credential:after");
+        rustix::fs::fsync(&self.directory)?;
+        fault::point("fsync:directory of the credential:after");
+        Ok(())
     }
 
     fn rename(&self, part: &OsString) -> Result<(), Errno> {
