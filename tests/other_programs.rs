@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use claviger::secret::Pin;
 use claviger::token::channel::Source;
 use claviger::token::pcsc::PcscSource;
-use claviger::token::piv::{Piv, PinPolicy, SlotKey, TouchPolicy};
+use claviger::token::piv::{PinPolicy, Piv, SlotKey, TouchPolicy};
 use claviger::token::slot::Slot;
 use harness::crew::{self, CHOOSE, CONFIRM, Crew};
 use harness::scene::{RECOVER, SECRET, flat};
