@@ -3,8 +3,8 @@
 //! A secret is filled in place, lives in one heap block that never moves, and is zeroed when dropped. None of these
 //! types can be cloned, copied, compared with `==`, printed or serialized; the assertions at the end hold that.
 //!
-//! Not promised here: copies that other libraries make while they work. Those fall to the zeroing allocator and the
-//! locked memory of the process (`docs/threat-model.md`).
+//! Copies that other libraries make while they work fall to the zeroing allocator where they are on the heap, and to
+//! [`apart`] where they are on the stack. Not promised here: registers (`docs/threat-model.md`).
 
 use zeroize::{Zeroize, Zeroizing};
 
