@@ -24,7 +24,8 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         let place = made(&generations, ceremony.id);
         let state = place.map(|place| &generations[place]);
         let dead = match state {
-            Some(state) if state.committed => state.extinct,
+            // On the branch that a settled fork left, no closing says so, and its secrets may be gone all the same.
+            Some(state) if state.committed && (state.extinct || state.in_line) => state.extinct,
             _ => is_dead(&generations, &line, ceremony),
         };
         let listed_closings = state.map(|state| listed_closings(&generations, state.digest)).unwrap_or_default();
