@@ -17,6 +17,7 @@ pub mod medium;
 pub mod merge;
 
 mod read;
+mod settle;
 mod write;
 
 use std::io;
