@@ -127,15 +127,21 @@ fn change(dir: &Path, operation: &Operation<'_>) -> Change {
 }
 
 impl Journal {
-    /// The same without the syncs that `drop` picks.
-    pub fn without(&self, mut drop: impl FnMut(Sync, &str) -> bool) -> Self {
-        let mut kept = |event: &Event| match event {
-            Event::Change(Change::SyncFile(path, why) | Change::SyncDirectory(path, why)) => !drop(*why, path),
-            _ => true,
-        };
-        let from = self.events[..self.from].iter().filter(|event| kept(event)).count();
-        let events = self.events.iter().filter(|event| kept(event)).cloned().collect();
-        Self { name: self.name, before: self.before.clone(), tokens: self.tokens.clone(), events, from }
+    /// The same without the syncs that `drop` picks, and where the first of them would be.
+    pub fn without(&self, drop: impl Fn(Sync, &str) -> bool) -> (Self, Option<usize>) {
+        let (mut events, mut from, mut first) = (Vec::new(), 0, None);
+        for (at, event) in self.events.iter().enumerate() {
+            if at == self.from {
+                from = events.len();
+            }
+            match event {
+                Event::Change(Change::SyncFile(path, why) | Change::SyncDirectory(path, why)) if drop(*why, path) => {
+                    first = first.or((at >= self.from).then_some(events.len()));
+                }
+                _ => events.push(event.clone()),
+            }
+        }
+        (Self { name: self.name, before: self.before.clone(), tokens: self.tokens.clone(), events, from }, first)
     }
 
     /// The process was killed before event `at`, and what followed is `next`: nothing but the medium's memory was between.

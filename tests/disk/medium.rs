@@ -160,7 +160,9 @@ impl Media {
             Model::Ordered => self.keep(|effect| root(effect.path()) == root(path)),
             Model::Fat => {
                 // The sector with the name is written with the size.
-                self.keep(|effect| matches!(effect, Effect::Add { path: added, node: of } if added == path && *of == node));
+                self.keep(
+                    |effect| matches!(effect, Effect::Add { path: added, node: of } if added == path && *of == node),
+                );
                 if let Some(name) = self.kept.get_mut(path) {
                     name.sized = true;
                 }
@@ -178,8 +180,14 @@ impl Media {
     /// Whatever is not synced, and so may be lost: names, bytes, and on FAT sizes.
     fn doubts(&self) -> Vec<Doubt> {
         let mut doubts: Vec<Doubt> = (0..self.pending.len()).map(Doubt::Name).collect();
-        let known: std::collections::BTreeSet<usize> = self.live.values().copied().filter(|node| *node != DIRECTORY).collect();
-        doubts.extend(known.iter().filter(|&&node| self.nodes[node].synced < self.nodes[node].bytes.len()).map(|&node| Doubt::Bytes(node)));
+        let known: std::collections::BTreeSet<usize> =
+            self.live.values().copied().filter(|node| *node != DIRECTORY).collect();
+        doubts.extend(
+            known
+                .iter()
+                .filter(|&&node| self.nodes[node].synced < self.nodes[node].bytes.len())
+                .map(|&node| Doubt::Bytes(node)),
+        );
         if self.model == Model::Fat {
             let unsized_kept = self.kept.iter().filter(|(_, name)| !name.sized && name.node != DIRECTORY);
             let unsized_pending = self.pending.iter().filter_map(|effect| match effect {
@@ -336,6 +344,13 @@ impl State {
     /// The whole file stands under its name.
     pub fn has(&self, path: &str, node: usize) -> bool {
         self.names.get(path) == Some(&(node, Contents::Whole))
+    }
+
+    /// A file that has its name, and neither its bytes nor none.
+    pub fn torn(&self) -> Option<&str> {
+        let torn = |contents: &Contents| matches!(contents, Contents::Torn(lost) if *lost != Lost::Nothing);
+        let mut named = self.names.iter().filter(|(path, _)| !path.ends_with(".part"));
+        named.find(|(_, (_, contents))| torn(contents)).map(|(path, _)| path.as_str())
     }
 
     /// Something stands under that name.

@@ -27,6 +27,7 @@ pub const OPENS: &str = "k tokens open a generation";
 pub const KNOWN: &str = "no token is ahead of the copies";
 pub const RATIFIED: &str = "revealed only when ratified, and on record";
 pub const DURABLE: &str = "on the media when it must be";
+pub const WHOLE: &str = "a name has its file's bytes, or none";
 pub const GONE: &str = "removed for good";
 
 struct Likeness(SoftCard);
@@ -53,7 +54,8 @@ pub fn tokens(files: &Files, vault: Option<Digest>) -> Tokens {
         let mut piv = Piv::select(Box::new(Likeness(SoftCard::from_bytes(bytes).unwrap()))).unwrap();
         let keys = scene::keys(&mut piv).into_values().collect();
         let signing_key = custody::identify(&mut piv).unwrap();
-        let anchor = signing_key.zip(vault).and_then(|(key, vault)| custody::anchor_of(&mut piv, &key, vault).unwrap().anchor);
+        let anchor =
+            signing_key.zip(vault).and_then(|(key, vault)| custody::anchor_of(&mut piv, &key, vault).unwrap().anchor);
         let ceremony = anchor.as_ref().and_then(|anchor| anchor.ceremony.as_ref().map(|mark| mark.id));
         Token { keys, ceremony, manifest: anchor.and_then(|anchor| anchor.manifest) }
     };
@@ -87,25 +89,23 @@ impl Desk {
         put(self.dir.path(), files);
     }
 
-    fn judgement(&self) -> Option<Judgement> {
-        let paths: Vec<PathBuf> = ["vault", "copy"].iter().map(|root| self.dir.path().join(root)).collect();
-        Some(judge(&Copies::open(&paths).ok()?.snapshot().ok()?))
-    }
-
     /// Every promise that this state breaks.
     pub fn broken(&self, files: &Files, tokens: &Rc<Tokens>, journal: &Journal, revealed: bool) -> Vec<Broken> {
         self.lay(files);
         let mut broken = Vec::new();
         let mut note = |promise, how: String| broken.push(Broken { promise, how });
         let begun = !journal.before.keys().any(|path| path.starts_with("vault/"));
-        let Some(judgement) = self.judgement() else {
+        let Some(judgement) = judgement(self.dir.path()) else {
             let touched = tokens.values().any(|token| token.ceremony.is_some());
             if !begun || touched {
                 note(KNOWN, "no copy can be read".to_owned());
             }
             return broken;
         };
-        for finding in judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong) {
+        // While a vault is being made, its copies get their marks one after the other.
+        let unmarked = |file: &str| begun && file == "copy.json";
+        let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
+        for finding in wrong.filter(|finding| !unmarked(&finding.file)) {
             note(SOUND, format!("{}: {}", finding.file, finding.what));
         }
         match judgement.current() {
@@ -130,12 +130,22 @@ impl Desk {
             if token.ceremony.as_ref().is_some_and(|ceremony| !known(ceremony)) {
                 note(KNOWN, format!("{name} is in a ceremony that no copy has"));
             }
-            if token.manifest.as_ref().is_some_and(|manifest| judgement.generation(manifest).is_none_or(|state| !state.commit)) {
+            if token
+                .manifest
+                .as_ref()
+                .is_some_and(|manifest| judgement.generation(manifest).is_none_or(|state| !state.commit))
+            {
                 note(KNOWN, format!("{name} has closed a generation that no copy has committed"));
             }
         }
         broken
     }
+}
+
+/// What the copies in `dir` prove; none if there is no vault.
+pub fn judgement(dir: &Path) -> Option<Judgement> {
+    let paths: Vec<PathBuf> = ["vault", "copy"].iter().map(|root| dir.join(root)).collect();
+    Some(judge(&Copies::open(&paths).ok()?.snapshot().ok()?))
 }
 
 fn holders(judgement: &Judgement, current: &GenerationState, files: &Files, tokens: &Tokens) -> usize {

@@ -8,7 +8,7 @@ use claviger::vault::disk::Sync;
 
 use super::journal::{Change, Event, Files, Journal, Moment};
 use super::medium::{Media, Model, State};
-use super::promises::{Broken, DURABLE, Desk, GONE, Tokens, tokens};
+use super::promises::{Broken, DURABLE, Desk, GONE, Tokens, WHOLE, tokens};
 
 /// What a sweep found.
 #[derive(Default)]
@@ -38,6 +38,8 @@ pub struct Sweep<'j> {
     pub random: usize,
     /// Of the states that differ, one in so many is read and judged by claviger; all are compared with what must be there.
     pub one_in: usize,
+    /// No more than so many.
+    pub most: usize,
     offered: usize,
 }
 
@@ -50,7 +52,20 @@ impl<'j> Sweep<'j> {
         let vault = journal.before.get("vault/vault.json").map(Vec::as_slice).into_iter().chain(written).next();
         let (desk, vault) = (Desk::new(), vault.map(Digest::of));
         let (verdicts, looks, seen) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { journal, vault, desk, judged: 0, verdicts, looks, seen, survivors: Vec::new(), random: 8, one_in: 1, offered: 0 }
+        Self {
+            journal,
+            vault,
+            desk,
+            judged: 0,
+            verdicts,
+            looks,
+            seen,
+            survivors: Vec::new(),
+            random: 8,
+            one_in: 1,
+            most: usize::MAX,
+            offered: 0,
+        }
     }
 
     /// How many states were judged.
@@ -60,30 +75,16 @@ impl<'j> Sweep<'j> {
 
     /// The journal as it is.
     pub fn whole(&mut self, model: Model) -> Outcome {
-        let journal = self.journal;
-        self.sweep(journal, model, journal.from, true)
+        let (journal, _) = as_done(self.journal, model);
+        self.sweep(&journal, model, journal.from, true)
     }
 
     /// The journal without some syncs; begins where the first of them would have been, and ends at the first broken promise.
-    pub fn without(&mut self, model: Model, mut drop: impl FnMut(Sync, &str) -> bool) -> Outcome {
-        let mut first = None;
-        let mut at = 0;
-        let without = self.journal.without(|why, path| {
-            let dropped = drop(why, path);
-            at += 1;
-            if dropped && first.is_none() {
-                first = Some(at);
-            }
-            dropped
-        });
-        let syncs = |event: &Event| matches!(event, Event::Change(Change::SyncFile(..) | Change::SyncDirectory(..)));
-        let mut seen = 0;
-        let start = self.journal.events.iter().position(|event| {
-            seen += usize::from(syncs(event));
-            Some(seen) == first
-        });
-        let start = start.unwrap_or(usize::MAX).max(without.from);
-        self.sweep(&without, model, start, false)
+    pub fn without(&mut self, model: Model, drop: impl Fn(Sync, &str) -> bool) -> Outcome {
+        match as_done(self.journal, model).0.without(drop) {
+            (without, Some(first)) => self.sweep(&without, model, first, false),
+            (_, None) => Outcome::default(),
+        }
     }
 
     fn sweep(&mut self, journal: &Journal, model: Model, start: usize, keep: bool) -> Outcome {
@@ -121,8 +122,8 @@ impl<'j> Sweep<'j> {
                 if broken.is_some() {
                     return;
                 }
-                broken = self.broken(&media, state, &now, journal, revealed);
-                broken = broken.take().or_else(|| late(state, &required, &removed, ended, &media));
+                broken = late(state, &required, &removed, ended, &media);
+                broken = broken.take().or_else(|| self.broken(&media, state, &now, journal, revealed));
                 if keep && broken.is_none() && self.is_new(state, &now) {
                     let name = format!("{} after event {at}, {model:?}", journal.name);
                     self.survivors.push((name, media.files(state), now.clone()));
@@ -153,10 +154,10 @@ impl<'j> Sweep<'j> {
         let vault = self.vault;
         let tokens = self.looks.entry(Rc::as_ptr(now) as usize).or_insert_with(|| Rc::new(tokens(now, vault))).clone();
         let key = (state.key(), Rc::as_ptr(now) as usize, revealed);
-        let Self { desk, verdicts, offered, judged, one_in, .. } = self;
+        let Self { desk, verdicts, offered, judged, one_in, most, .. } = self;
         let verdict = verdicts.entry(key).or_insert_with(|| {
             *offered += 1;
-            if !offered.is_multiple_of(*one_in) {
+            if !offered.is_multiple_of(*one_in) || judged >= most {
                 return Vec::new();
             }
             *judged += 1;
@@ -164,6 +165,11 @@ impl<'j> Sweep<'j> {
         });
         verdict.first().cloned()
     }
+}
+
+/// Only where names hold sizes a file is synced once more when it has its name.
+fn as_done(journal: &Journal, model: Model) -> (Journal, Option<usize>) {
+    journal.without(|why, _| model != Model::Fat && why == Sync::NamedContents)
 }
 
 /// What is not on the media though it must be by now.
@@ -174,6 +180,9 @@ fn late(
     ended: bool,
     media: &Media,
 ) -> Option<Broken> {
+    if let Some(path) = state.torn() {
+        return Some(Broken { promise: WHOLE, how: format!("{path} has other bytes") });
+    }
     let missing = required.iter().find(|(path, (node, _))| !state.has(path, *node));
     if let Some((path, (_, moment))) = missing {
         return Some(Broken { promise: DURABLE, how: format!("{path} is not there, since {moment:?}") });

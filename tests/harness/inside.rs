@@ -164,7 +164,8 @@ impl Site {
     }
 }
 
-fn request() -> recover::Request {
+/// What is asked for.
+pub fn request() -> recover::Request {
     recover::Request {
         item: ITEM.parse().unwrap(),
         credential: Which::Installed,
