@@ -8,6 +8,30 @@
 
 use zeroize::{Zeroize, Zeroizing};
 
+/// Words of the stack that [`apart`] overwrites: 512 KiB, several times what the deepest computation here uses.
+const STACK_WORDS: usize = 64 * 1024;
+
+/// Does `work` and overwrites the part of the stack on which it was done: libraries leave scalars, keys and what they
+/// compute with in their frames. What `work` returns must not hold a secret inline: it would be moved through frames that stay.
+#[inline(never)]
+pub fn apart<T>(work: impl FnOnce() -> T) -> T {
+    let result = below(work);
+    wipe_stack();
+    result
+}
+
+/// A frame of its own, below the one that stays.
+#[inline(never)]
+fn below<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+fn wipe_stack() {
+    let mut words = [0u64; STACK_WORDS];
+    std::hint::black_box(&mut words).zeroize();
+}
+
 macro_rules! secret_bytes {
     ($(#[$meta:meta])* $name:ident, $size:expr) => {
         $(#[$meta])*

@@ -130,7 +130,8 @@ fn revealed(setting: &Setting<'_>, generation: &GenerationState) -> Vec<Time> {
 /// destroys anything, unless people say that no more can be had.
 fn copies(setting: &mut Setting<'_>, generation: &GenerationState) -> Result<usize, CeremonyError> {
     let required = super::setting::required(&setting.policy, &generation.manifest.plan);
-    let have = generation.complete_on.len();
+    let writable = super::plan::writable(setting.copies, &setting.judgement);
+    let have = generation.complete_on.iter().filter(|place| writable.contains(place)).count();
     if have >= required {
         return Ok(required);
     }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::credential::Kind;
 use crate::encoding::{Digest, Document, Name};
+use crate::fault::inspect;
 use crate::policy::Policy;
 use crate::sealing::item::{self, ItemRecord};
 use crate::sealing::root::{InboxIdentity, SuccessionKey, VaultIdentity, vault_identity};
@@ -57,6 +58,7 @@ pub fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged, Ceremo
     let Split { root, shares, commitments } = sharing::split(&Threshold::new(plan.k, n)?)?;
     let new = Keys::derive(&root, &plan.vault, plan.generation)?;
     drop(root);
+    inspect::stage("roots");
 
     let share_keys: Vec<IndexedShareKey> = plan
         .roster
@@ -102,6 +104,7 @@ pub fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged, Ceremo
     check_items(setting.copies, &manifest, &directory, &new.identity)?;
     write(setting.copies, &setting.policy, &manifest.plan, &layout::manifest(&directory), &manifest.encode())?;
 
+    inspect::stage("sealed");
     let succession = match old {
         Some(old) => old.succession,
         None => new.succession,

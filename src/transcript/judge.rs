@@ -1,5 +1,6 @@
 //! The verdict over everything that stands on the copies of a vault (`docs/format.md`, section 4). Pure.
 
+mod alone;
 mod collect;
 mod files;
 mod findings;
@@ -21,6 +22,7 @@ use super::snapshot::Snapshot;
 use crate::encoding::{Digest, Nonce16};
 use crate::error::{Advice, Exit};
 
+pub use alone::serves_alone;
 pub use follow::{FollowError, check_manifest_follows, check_plan_follows};
 
 /// How far above the highest number that k custodians approved a number may be that fewer stand behind, or one token.

@@ -31,6 +31,14 @@ impl Content {
         }
     }
 
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Sealed { size, .. } => *size,
+        }
+    }
+
     /// The bytes of a document.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {

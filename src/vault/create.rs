@@ -38,7 +38,8 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
     Copies::open(paths)
 }
 
-fn make(path: &Path) -> Result<Copy, VaultError> {
+/// Makes the directory, if it is not there, and opens it.
+pub(super) fn make(path: &Path) -> Result<Copy, VaultError> {
     match disk::make_directory(path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

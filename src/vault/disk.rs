@@ -47,6 +47,8 @@ pub enum Operation<'a> {
     Rename(&'a Path, &'a Path),
     /// A file is gone.
     Remove(&'a Path),
+    /// An empty directory is gone.
+    RemoveDirectory(&'a Path),
 }
 
 /// What a sync is for. Each is one place in the program.
@@ -174,7 +176,20 @@ impl Directory {
                 journal::report(&Operation::Remove(&self.path(name)));
                 Ok(true)
             }
-            Err(Errno::NOENT) => Ok(false),
+            // A directory under the name of a file is somebody else's.
+            Err(Errno::NOENT | Errno::ISDIR) => Ok(false),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Removes a directory from it. False: there was none, or something is in it.
+    pub(crate) fn remove_directory(&self, name: &str) -> rustix::io::Result<bool> {
+        at("rmdir", &self.label(name), || match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) => {
+                journal::report(&Operation::RemoveDirectory(&self.path(name)));
+                Ok(true)
+            }
+            Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR) => Ok(false),
             Err(error) => Err(error),
         })
     }

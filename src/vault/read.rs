@@ -86,6 +86,34 @@ fn is_unfinished(path: &str, content: &Content) -> bool {
     empty && !matches!(Place::of(path), Place::Part | Place::Unknown)
 }
 
+/// The directories of a vault that are on the copy, the deepest first.
+///
+/// # Errors
+/// [`VaultError::Io`].
+pub(super) fn directories(copy: &Copy) -> Result<Vec<String>, VaultError> {
+    let mut found = Vec::new();
+    list(copy, "", &mut found)?;
+    found.reverse();
+    Ok(found)
+}
+
+fn list(copy: &Copy, prefix: &str, found: &mut Vec<String>) -> Result<(), VaultError> {
+    let error = |error: rustix::io::Errno| copy.error("the directory", "read", error);
+    let here = copy.directory(prefix, false)?;
+    for entry in Dir::read_from(&here).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        let stat = rustix::fs::statat(&here, name, AtFlags::SYMLINK_NOFOLLOW);
+        let is_directory = stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        if is_directory && is_vault_directory(&path) {
+            found.push(path.clone());
+            list(copy, &path, found)?;
+        }
+    }
+    Ok(())
+}
+
 fn is_vault_directory(path: &str) -> bool {
     let below = |rest: &str| match rest.split_once('/') {
         None => is_generation_directory(rest),
@@ -99,7 +127,7 @@ fn is_vault_directory(path: &str) -> bool {
 fn content(copy: &Copy, directory: &Directory, name: &str, path: &str) -> Result<Content, String> {
     let file = copy.file_in(directory, name, path).map_err(|error| error.to_string())?;
     let mut file = file.ok_or("vanished while it was read")?;
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    let cannot = |error: io::Error| format!("cannot be read: {}", super::reason(&error));
     let size = file.metadata().map_err(cannot)?.len();
     match Place::of(path) {
         // Never looked at, whatever their size.

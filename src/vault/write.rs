@@ -69,6 +69,22 @@ impl<'a> Part<'a> {
         finished
     }
 
+    /// Like [`Self::finish`], where another file has the name and is to go: first these bytes are on the medium, then the
+    /// other file is removed, then these get the name. A power cut in between leaves no file of that name, which is what
+    /// merging mends; never half of one.
+    pub fn replace(self) -> Result<Digest, VaultError> {
+        let error = |error: Errno| self.copy.error(&self.relative, "write", error);
+        let ready = self.file.sync(Sync::Contents).and_then(|()| self.directory.sync(Sync::Name)).map_err(error);
+        let ready = ready.and_then(|()| remove(self.copy, &self.relative));
+        match ready {
+            Ok(_) => self.finish(),
+            Err(error) => {
+                self.give_up();
+                Err(error)
+            }
+        }
+    }
+
     fn try_finish(&mut self, named: &mut bool) -> Result<Digest, VaultError> {
         let error = |error: Errno| self.copy.error(&self.relative, "write", error);
         let written = Digest::from_bytes(self.hash.clone().finalize().into());
@@ -150,24 +166,59 @@ pub(super) fn write_new(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(),
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
+    filled(copy, relative, bytes)?.finish().map(drop)
+}
+
+/// These bytes as an unfinished file.
+fn filled<'a>(copy: &'a Copy, relative: &str, bytes: &[u8]) -> Result<Part<'a>, VaultError> {
     let mut part = Part::begin(copy, relative)?;
     if let Err(error) = part.write_all(bytes) {
         let error = part.failure().unwrap_or_else(|| copy.error(relative, "write", error));
         part.give_up();
         return Err(error);
     }
-    part.finish().map(drop)
+    Ok(part)
 }
 
 /// Copies a file from one copy to another, in constant memory, and holds it to its digest.
 pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) -> Result<(), VaultError> {
-    let ((from, source), (copy, relative)) = (from, to);
+    let (copy, relative) = to;
     if let Some(found) = read_back(copy, relative)? {
         if found == digest {
             return Ok(());
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
+    fetch(from, to, digest)?.finish().map(drop)
+}
+
+/// Like [`copy_file`], over a file that is wrong: what stands there goes when the right bytes are on the medium.
+///
+/// # Errors
+/// [`VaultError::NotRegular`] if it is not a regular file: then a person has to look.
+pub(super) fn copy_over(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) -> Result<(), VaultError> {
+    let (copy, relative) = to;
+    match read_back(copy, relative) {
+        Ok(Some(found)) if found == digest => return Ok(()),
+        // What cannot be read is replaced too: it is there, and a regular file.
+        Ok(_) | Err(VaultError::Io { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    fetch(from, to, digest)?.replace().map(drop)
+}
+
+/// Writes these bytes over whatever regular file has the name.
+pub(super) fn write_over(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
+    match read_back(copy, relative) {
+        Ok(_) | Err(VaultError::Io { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    filled(copy, relative, bytes)?.replace().map(drop)
+}
+
+/// The file of one copy as an unfinished file of another, held to its digest.
+fn fetch<'a>(from: (&Copy, &str), to: (&'a Copy, &str), digest: Digest) -> Result<Part<'a>, VaultError> {
+    let ((from, source), (copy, relative)) = (from, to);
     let missing = || VaultError::Missing { file: source.to_owned(), digest };
     let mut file = from.file(source)?.ok_or_else(missing)?;
     let mut part = Part::begin(copy, relative)?;
@@ -180,7 +231,7 @@ pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) 
         part.give_up();
         return Err(missing());
     }
-    part.finish().map(drop)
+    Ok(part)
 }
 
 /// Removes a file, if it is there.
@@ -197,4 +248,19 @@ pub(super) fn remove(copy: &Copy, relative: &str) -> Result<bool, VaultError> {
     }
     directory.sync(Sync::Removal).map_err(error)?;
     Ok(true)
+}
+
+/// Removes a directory of the vault, if it is there and empty.
+pub(super) fn remove_directory(copy: &Copy, relative: &str) -> Result<(), VaultError> {
+    let (above, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let above = match copy.directory(above, false) {
+        Ok(above) => above,
+        Err(VaultError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let error = |error: Errno| copy.error(relative, "remove", error);
+    if above.remove_directory(name).map_err(error)? {
+        above.sync(Sync::Removal).map_err(error)?;
+    }
+    Ok(())
 }

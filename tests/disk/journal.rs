@@ -122,7 +122,7 @@ fn change(dir: &Path, operation: &Operation<'_>) -> Change {
         Operation::SyncFile(it, why) => Change::SyncFile(path(it), *why),
         Operation::SyncDirectory(it, why) => Change::SyncDirectory(path(it), *why),
         Operation::Rename(from, to) => Change::Rename(path(from), path(to)),
-        Operation::Remove(it) => Change::Remove(path(it)),
+        Operation::Remove(it) | Operation::RemoveDirectory(it) => Change::Remove(path(it)),
     }
 }
 

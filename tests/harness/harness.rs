@@ -20,6 +20,7 @@ mod pcscd;
 pub mod scene;
 pub mod table;
 mod terminal;
+pub mod watch;
 
 pub use card::{Pull, VirtualCard};
 pub use pcscd::Pcscd;

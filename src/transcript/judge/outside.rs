@@ -93,7 +93,7 @@ fn mark<'a>(
     findings: &mut Findings<'a>,
 ) {
     let file = "copy.json".to_owned();
-    let again = "nothing is written to this copy; use the others";
+    let again = "nothing is written to this copy until `claviger copy sync` with all copies gives it a mark";
     let mark = match bytes.map(CopyMark::read) {
         None => return findings.wrong(copy, file, "is missing", again),
         Some(Err(error)) => return findings.wrong(copy, file, &chain(&error), again),
@@ -109,10 +109,20 @@ fn mark<'a>(
     }
     if let Some(other) = seen.insert(mark.id, copy) {
         let what = format!("is the same as that of {}: one was copied by hand", snapshot.copies[other].path);
-        findings.wrong(copy, file.clone(), &what, "use only one of the two");
+        findings.wrong(
+            copy,
+            file.clone(),
+            &what,
+            "use only one of the two, or give both to `claviger copy sync`: one gets a mark of its own",
+        );
     }
     if !planned.is_empty() && !planned.contains(&mark.id) {
-        findings.note(copy, file, "names a copy that no ceremony was planned on", "");
+        findings.note(
+            copy,
+            file,
+            "names a copy that no ceremony was planned on",
+            "right, if it was added since the last ceremony",
+        );
     }
 }
 

@@ -46,7 +46,12 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         let absent = records.iter().filter(|record| !whole.contains(&record.digest())).count();
         if absent > 0 {
             let what = format!("lacks {absent} of {} records that other copies have", records.len());
-            findings.note(copy, "records".to_owned(), &what, "bring this copy up to date with the others");
+            findings.note(
+                copy,
+                "records".to_owned(),
+                &what,
+                "bring this copy up to date: `claviger copy sync` with all copies",
+            );
             missing[copy] += 2 * absent;
         }
     }
