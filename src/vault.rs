@@ -23,6 +23,7 @@ pub mod sync;
 pub mod withdraw;
 
 mod read;
+mod settle;
 mod write;
 
 use std::io;

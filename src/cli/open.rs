@@ -104,7 +104,11 @@ pub fn hold_in<'s>(
     for failure in &merged.failures {
         room.warn(&format!("{}: {}.", failure.copy.display(), crate::error::sentence(&failure.error)));
     }
-    vault.judgement = judge(&vault.copies.snapshot()?);
+    let snapshot = vault.copies.snapshot()?;
+    vault.judgement = judge(&snapshot);
+    for failure in vault.copies.settle(&snapshot, &vault.judgement) {
+        room.warn(&format!("{}: {}.", failure.copy.display(), crate::error::sentence(&failure.error)));
+    }
     let policy = policy(&vault)?;
     introduce(&vault, &policy, room)?;
     let roots = Roots::new(&policy.attestation_roots).map_err(CeremonyError::from)?;

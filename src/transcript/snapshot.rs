@@ -66,6 +66,8 @@ pub struct CopyView {
     pub files: BTreeMap<String, Content>,
     /// What could not be read.
     pub unread: Vec<Unread>,
+    /// Paths of files without any bytes: on FAT a file can have its name, and not yet its size, when the power fails.
+    pub empty: Vec<String>,
 }
 
 impl CopyView {

@@ -369,7 +369,7 @@ fn stream<E: From<VaultError>>(
     file: &str,
     fill: &mut impl FnMut(&mut dyn Write) -> Result<(), E>,
 ) -> Result<Result<Digest, VaultError>, E> {
-    match copy.file(file) {
+    match write::read_back(copy, file) {
         Ok(None) => {}
         Ok(Some(_)) => {
             return Ok(Err(VaultError::Conflict { copy: copy.path().to_owned(), file: file.to_owned() }));

@@ -65,6 +65,7 @@ fn walk(copy: &Copy, directory: &Directory, prefix: &str, view: &mut CopyView) -
             },
             (FileType::Directory, false) => unread(view, path, "is a directory that no vault has"),
             (FileType::RegularFile, false) => match content(copy, directory, name, &path) {
+                Ok(content) if is_unfinished(&path, &content) => view.empty.push(path),
                 Ok(content) => {
                     view.files.insert(path, content);
                 }
@@ -74,6 +75,15 @@ fn walk(copy: &Copy, directory: &Directory, prefix: &str, view: &mut CopyView) -
         }
     }
     Ok(())
+}
+
+/// No file of a vault is empty.
+fn is_unfinished(path: &str, content: &Content) -> bool {
+    let empty = match content {
+        Content::Bytes(bytes) => bytes.is_empty(),
+        Content::Sealed { size, .. } => *size == 0,
+    };
+    empty && !matches!(Place::of(path), Place::Part | Place::Unknown)
 }
 
 /// The directories of a vault that are on the copy, the deepest first.

@@ -1,5 +1,6 @@
 //! Durable writes on one copy.
 
+use std::fs::File;
 use std::io::{self, Write};
 
 use rustix::io::Errno;
@@ -52,7 +53,7 @@ impl<'a> Part<'a> {
     }
 
     /// Brings the bytes to the medium, gives the file its name, and reads it back.
-    pub fn finish(self) -> Result<Digest, VaultError> {
+    pub fn finish(mut self) -> Result<Digest, VaultError> {
         let mut named = false;
         let finished = self.try_finish(&mut named);
         match &finished {
@@ -84,20 +85,36 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn try_finish(&self, named: &mut bool) -> Result<Digest, VaultError> {
+    fn try_finish(&mut self, named: &mut bool) -> Result<Digest, VaultError> {
         let error = |error: Errno| self.copy.error(&self.relative, "write", error);
         let written = Digest::from_bytes(self.hash.clone().finalize().into());
         self.file.sync(Sync::Contents).map_err(error)?;
-        self.directory.rename(&self.part(), &self.name).map_err(|errno| match errno {
-            Errno::EXIST => VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() },
-            errno => self.copy.error(&self.relative, "name", errno),
-        })?;
+        self.rename()?;
         *named = true;
+        self.file.named(&self.directory, &self.name);
+        if self.directory.names_hold_sizes() {
+            self.file.sync(Sync::NamedContents).map_err(error)?;
+        }
         self.directory.sync(Sync::Name).map_err(error)?;
         if read_back(self.copy, &self.relative)? == Some(written) {
             return Ok(written);
         }
         Err(VaultError::Altered { copy: self.copy.path().to_owned(), file: self.relative.clone() })
+    }
+
+    /// Gives the file its name, if nothing has that name, or a file that was never finished.
+    fn rename(&self) -> Result<(), VaultError> {
+        let error = |errno: Errno| match errno {
+            Errno::EXIST => VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() },
+            errno => self.copy.error(&self.relative, "name", errno),
+        };
+        match self.directory.rename(&self.part(), &self.name) {
+            Err(Errno::EXIST) if is_empty(self.copy.file_in(&self.directory, &self.name, &self.relative)?.as_ref()) => {
+                let renamed = self.directory.remove(&self.name);
+                renamed.and_then(|_| self.directory.rename(&self.part(), &self.name)).map_err(error)
+            }
+            renamed => renamed.map_err(error),
+        }
     }
 
     fn part(&self) -> String {
@@ -126,34 +143,26 @@ impl Write for Part<'_> {
     }
 }
 
-/// The digest of a file as the medium has it, as far as the system can be made to look there.
+/// No file of a vault is empty: one that is was never finished.
+fn is_empty(file: Option<&File>) -> bool {
+    file.is_some_and(|file| file.metadata().is_ok_and(|metadata| metadata.len() == 0))
+}
+
+/// The digest of a file as the medium has it, as far as the system can be made to look there. `None`: there is none that
+/// was finished.
 pub(super) fn read_back(copy: &Copy, relative: &str) -> Result<Option<Digest>, VaultError> {
-    let Some(mut file) = copy.file(relative)? else { return Ok(None) };
+    let Some(mut file) = copy.file(relative)?.filter(|file| !is_empty(Some(file))) else { return Ok(None) };
     // Only advice: if the pages stay in memory, the comparison still holds the program to what it wrote.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     read::digest(&mut file).map(Some).map_err(|error| copy.error(relative, "read", error))
 }
 
-/// Brings a file that stands there already to the medium: the run that wrote it may have ended before that.
-fn settle(copy: &Copy, relative: &str) -> Result<(), VaultError> {
-    let error = |error: Errno| copy.error(relative, "write", error);
-    let (directory, name) = relative.rsplit_once('/').unwrap_or(("", relative));
-    let directory = copy.directory(directory, false)?;
-    if let Some(file) = copy.file_in(&directory, name, relative)? {
-        match directory.sync_file(name, &file, Sync::StandingContents) {
-            // A medium that is read-only has it already.
-            Ok(()) | Err(Errno::ROFS) => {}
-            Err(failed) => return Err(error(failed)),
-        }
-    }
-    directory.sync(Sync::StandingName).map_err(error)
-}
-
-/// Writes a new file; it is no error if exactly these bytes stand there already.
+/// Writes a new file; it is no error if exactly these bytes stand there already. Then this run has written them, or
+/// [`super::Copies::settle`] has brought them to the medium.
 pub(super) fn write_new(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
     if let Some(digest) = read_back(copy, relative)? {
         if digest == Digest::of(bytes) {
-            return settle(copy, relative);
+            return Ok(());
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
@@ -176,7 +185,7 @@ pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) 
     let (copy, relative) = to;
     if let Some(found) = read_back(copy, relative)? {
         if found == digest {
-            return settle(copy, relative);
+            return Ok(());
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
@@ -190,7 +199,7 @@ pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) 
 pub(super) fn copy_over(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) -> Result<(), VaultError> {
     let (copy, relative) = to;
     match read_back(copy, relative) {
-        Ok(Some(found)) if found == digest => return settle(copy, relative),
+        Ok(Some(found)) if found == digest => return Ok(()),
         // What cannot be read is replaced too: it is there, and a regular file.
         Ok(_) | Err(VaultError::Io { .. }) => {}
         Err(error) => return Err(error),

@@ -180,7 +180,8 @@ impl Site {
     }
 }
 
-fn request(item: &str, lasts: i64) -> recover::Request {
+/// What is asked for.
+pub fn request(item: &str, lasts: i64) -> recover::Request {
     recover::Request {
         item: item.parse().unwrap(),
         credential: Which::Installed,

@@ -25,6 +25,9 @@ pub(super) fn strangers<'a>(snapshot: &'a Snapshot, findings: &mut Findings<'a>)
         for unread in &view.unread {
             findings.wrong(copy, unread.file.clone(), &unread.why, OTHER_COPY);
         }
+        for path in &view.empty {
+            findings.note(copy, path.clone(), "is empty: it was never finished, and is ignored", "");
+        }
         for path in view.files.keys() {
             match Place::of(path) {
                 Place::Part => findings.note(copy, path.clone(), "was never finished, and is ignored", ""),
