@@ -156,12 +156,17 @@ pub fn weaknesses() -> Vec<String> {
 /// # Errors
 /// If `/proc/self/exe` cannot be read.
 pub fn own_digest() -> io::Result<Digest> {
+    // The program does not change while it runs, and it is long.
+    static DIGEST: OnceLock<Digest> = OnceLock::new();
+    if let Some(digest) = DIGEST.get() {
+        return Ok(*digest);
+    }
     let mut program = std::fs::File::open("/proc/self/exe")?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match io::Read::read(&mut program, &mut buffer)? {
-            0 => return Ok(Digest::from_bytes(hash.finalize().into())),
+            0 => return Ok(*DIGEST.get_or_init(|| Digest::from_bytes(hash.finalize().into()))),
             read => hash.update(&buffer[..read]),
         }
     }
