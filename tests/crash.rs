@@ -55,17 +55,17 @@ fn sweep_all(k: usize, n: usize, sample: Sample) {
 
 #[test]
 fn every_ceremony_of_2_of_3_is_finished_by_whoever_comes_next() {
-    sweep_all(2, 3, Sample { states: 5, kills: 4, losses: 4 });
+    sweep_all(2, 3, Sample { states: 3, kills: 3, losses: 2 });
 }
 
 #[test]
 fn every_ceremony_of_3_of_4_is_finished_by_whoever_comes_next() {
-    sweep_all(3, 4, Sample { states: 3, kills: 2, losses: 2 });
+    sweep_all(3, 4, Sample { states: 2, kills: 1, losses: 1 });
 }
 
 #[test]
 fn the_program_at_a_terminal_passes_the_same_points_and_leaves_the_same() {
-    terminal::sample(if all() { 24 } else { 8 });
+    terminal::sample(if all() { 24 } else { 6 });
 }
 
 #[test]

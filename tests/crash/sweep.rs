@@ -1,6 +1,6 @@
 //! One run, cut everywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::ground::{Run, VAULTS};
 use crate::harness::Pull;
 use crate::harness::inside::{People, told};
 use crate::harness::lossy::{LossySource, Then};
-use crate::image::{Recorder, directory};
+use crate::image::{Recorder, State, directory};
 use crate::killed::kill;
 use crate::next::go_on;
 use crate::truth::{examine, plain_name};
@@ -29,6 +29,11 @@ pub struct Sample {
 /// Whether everything is to be cut.
 pub fn all() -> bool {
     std::env::var_os("CLAVIGER_TEST_EVERY_POINT").is_some()
+}
+
+/// Whether also the points are cut at which nothing changes.
+fn all_points() -> bool {
+    std::env::var("CLAVIGER_TEST_EVERY_POINT").is_ok_and(|text| text == "literally")
 }
 
 /// One thing to do.
@@ -48,6 +53,7 @@ pub struct Figures {
     points: usize,
     apdus: usize,
     states: usize,
+    merged: usize,
     kills: AtomicUsize,
     as_watched: AtomicUsize,
     ways: AtomicUsize,
@@ -73,12 +79,13 @@ impl fmt::Display for Figures {
         let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         write!(
             f,
-            "{}: {} points ({} APDUs), {} states; {} states x choices gone on from; {} points killed, {} as watched; {} APDUs \
+            "{}: {} points ({} APDUs), {} states ({} when merged); {} states x choices gone on from; {} points killed, {} as watched; {} APDUs \
              lost, {} finished by themselves; {} ceremonies held; {} failures; {:.0} s",
             self.name,
             self.points,
             self.apdus,
             self.states,
+            self.merged,
             count(&self.ways),
             count(&self.kills),
             count(&self.as_watched),
@@ -102,6 +109,7 @@ pub fn sweep(run: &Run, program: &Path, sample: Sample, threads: usize) -> Figur
         points: watched.names.len(),
         apdus,
         states: watched.states.len(),
+        merged: watched.states.iter().map(|state| state.image.merged()).collect::<BTreeSet<_>>().len(),
         ..Figures::default()
     };
     let shapes = Mutex::new(BTreeMap::new());
@@ -142,37 +150,63 @@ fn spread(count: usize, wanted: usize) -> Vec<usize> {
 fn jobs(run: &Run, watched: &Recorder, sample: Sample) -> Vec<Job> {
     let subsets = run.subsets();
     let mut jobs = Vec::new();
+    let mut merged = BTreeSet::new();
     for (turn, state) in spread(watched.states.len(), sample.states).into_iter().enumerate() {
+        let is_new = merged.insert(watched.states[state].image.merged());
         for (number, who) in subsets.iter().enumerate() {
-            // Every choice of people in the complete sweep, one after the other in a sample.
-            if all() || number == turn % subsets.len() {
+            // Every choice of people from what the copies are together, and one from whatever is the same when merged.
+            if all() && is_new || number == turn % subsets.len() {
                 jobs.push(Job::State(state, who.clone(), turn + number));
             }
         }
     }
-    jobs.extend(spread(watched.names.len(), sample.kills).into_iter().map(|point| Job::Kill(point + 1)));
-    let apdus = watched.names.iter().filter(|name| name.starts_with("apdu:before")).count();
-    for (turn, apdu) in spread(apdus, sample.losses).into_iter().enumerate() {
-        let then = if turn.is_multiple_of(2) { Then::Inserted } else { Then::Gone };
-        let other = if turn.is_multiple_of(2) { Then::Gone } else { Then::Inserted };
-        let number = apdu as u64 + 1;
-        jobs.push(Job::Loss(number, Pull::AfterCommand, then));
-        if all() {
-            jobs.push(Job::Loss(number, Pull::AfterCommand, other));
-            // A command that changes nothing on the card, and whose answer is lost, is one that never came.
-            if changes_the_card(watched, apdu) {
-                jobs.push(Job::Loss(number, Pull::BeforeCommand, then));
-                jobs.push(Job::Loss(number, Pull::BeforeCommand, other));
-            }
-        }
-    }
+    jobs.extend(kills(watched, sample.kills).into_iter().map(Job::Kill));
+    jobs.extend(losses(watched, sample.losses));
     jobs
 }
 
-fn changes_the_card(watched: &Recorder, apdu: usize) -> bool {
+/// The points at which processes are killed.
+fn kills(watched: &Recorder, wanted: usize) -> Vec<usize> {
+    let points: Vec<usize> = if all_points() {
+        (1..=watched.names.len()).collect()
+    } else {
+        let ends = |state: &State| [state.points[0], state.points[state.points.len() - 1]];
+        watched.states.iter().flat_map(ends).collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    spread(points.len(), wanted).into_iter().map(|place| points[place]).collect()
+}
+
+/// Commands to cards. Those that change the card, in every way; of those that only read, one between every two changes of
+/// anything: what the next people find is the same there, and a command that changes nothing and whose answer is lost is one
+/// that never came.
+fn losses(watched: &Recorder, wanted: usize) -> Vec<Job> {
     let after = |(place, name): (usize, &String)| name.starts_with("apdu:after").then_some(place + 1);
-    let point = watched.names.iter().enumerate().filter_map(after).nth(apdu);
-    watched.states.iter().any(|state| state.points.first().copied() == point)
+    let apdus: Vec<usize> = watched.names.iter().enumerate().filter_map(after).collect();
+    let mut last = None;
+    let mut chosen = Vec::new();
+    for (number, point) in apdus.iter().enumerate() {
+        let state = watched.states.iter().position(|state| state.points.contains(point));
+        let changes = state.is_some_and(|state| watched.states[state].points[0] == *point);
+        if changes || state != last || all_points() {
+            chosen.push((number as u64 + 1, changes));
+        }
+        last = state;
+    }
+    let mut jobs = Vec::new();
+    for (turn, place) in spread(chosen.len(), wanted).into_iter().enumerate() {
+        let (number, changes) = chosen[place];
+        let (then, other) = match turn.is_multiple_of(2) {
+            true => (Then::Inserted, Then::Gone),
+            false => (Then::Gone, Then::Inserted),
+        };
+        jobs.push(Job::Loss(number, Pull::AfterCommand, then));
+        if all() && changes {
+            jobs.push(Job::Loss(number, Pull::AfterCommand, other));
+            jobs.push(Job::Loss(number, Pull::BeforeCommand, then));
+            jobs.push(Job::Loss(number, Pull::BeforeCommand, other));
+        }
+    }
+    jobs
 }
 
 struct Bench<'a> {

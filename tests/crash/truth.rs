@@ -32,8 +32,8 @@ pub struct Standing {
 /// If anything is not as it must be.
 pub fn examine(dir: &Path, run: &Run, shown: &str) -> Standing {
     let image = Image::of(dir);
-    no_secret_in_clear(&image, run);
     let tokens: Vec<Token> = (0..run.n).map(|index| Token::of(&image, NAMES[index])).collect();
+    no_secret_in_clear(&image, &tokens);
     let paths: Vec<_> = VAULTS.iter().map(|vault| dir.join(vault)).collect();
     let vault = match open::open(&paths, None) {
         Ok(vault) => vault,
@@ -196,10 +196,10 @@ fn nothing_is_lost(image: &Image, current: &GenerationState) {
 
 /// The files that may hold secrets are the cards. Elsewhere there is no credential, no PIN, no private key of a card, and no
 /// plaintext of a share, an item or an identity.
-fn no_secret_in_clear(image: &Image, run: &Run) {
-    let tokens: Vec<Token> = (0..run.n).map(|index| Token::of(image, NAMES[index])).collect();
-    let keys: Vec<&Vec<u8>> = tokens.iter().flat_map(|token| &token.secrets).collect();
-    let pins: Vec<String> = (0..run.n).map(pin).collect();
+fn no_secret_in_clear(image: &Image, tokens: &[Token]) {
+    let keys: Vec<(&Vec<u8>, String)> =
+        tokens.iter().flat_map(|token| &token.secrets).map(|key| (key, hex::encode(key))).collect();
+    let pins: Vec<String> = (0..tokens.len()).map(pin).collect();
     let plain = [SECRET, "AGE-SECRET-KEY", "claviger/v1 share\n", "{\"format\":\"claviger/v1 item\""];
     for (path, bytes) in image.files.iter().filter(|(path, _)| !path.starts_with("tokens")) {
         for text in plain {
@@ -215,31 +215,19 @@ fn no_secret_in_clear(image: &Image, run: &Run) {
             };
             assert!(!at.into_iter().any(alone), "the PIN {pin} stands in {}", path.display());
         }
-        let text = String::from_utf8_lossy(bytes);
-        for key in &keys {
-            let found = contains(bytes, key) || text.contains(&hex::encode(key));
+        for (key, text) in &keys {
+            let found = contains(bytes, key) || contains(bytes, text.as_bytes());
             assert!(!found, "a private key stands in {}", path.display());
         }
     }
 }
 
 fn positions(bytes: &[u8], text: &[u8]) -> Vec<usize> {
-    let first = text[0];
-    let starts = (0..bytes.len()).filter(|&at| bytes[at] == first && bytes[at..].starts_with(text));
-    starts.collect()
+    bytes.windows(text.len()).enumerate().filter(|(_, part)| *part == text).map(|(at, _)| at).collect()
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {
-    let first = text[0];
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| *byte == first) {
-        rest = &rest[at..];
-        if rest.starts_with(text) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
+    bytes.windows(text.len()).any(|part| part == text)
 }
 
 /// File names (those that are random without their random part), keys and containers of the cards, and the verdict.
