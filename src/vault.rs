@@ -2,7 +2,8 @@
 //! (`docs/format.md`, section 2).
 //!
 //! A file is never changed once it has its name. It is written as `NAME.part`, brought to the medium, given its name only
-//! if nothing has that name, and read back. Rename alone is not relied on: removable media are often FAT.
+//! if nothing has that name, and read back. Rename alone is not relied on: removable media are often FAT. Every change goes
+//! through [`disk`], and nothing else changes a file.
 //!
 //! Not promised here: that what was read is right. That is said by [`crate::transcript::judge()`].
 
@@ -10,6 +11,7 @@ pub mod cleanup;
 pub mod copies;
 pub mod copy;
 pub mod create;
+pub mod disk;
 pub mod layout;
 pub mod medium;
 pub mod merge;

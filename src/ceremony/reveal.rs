@@ -2,9 +2,7 @@
 //!
 //! A record, signed by the new generation's succession key, is durable before the first byte is shown.
 
-use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -17,7 +15,7 @@ use crate::sealing::item::{self, ItemRecord};
 use crate::secret::SecretBytes;
 use crate::sharing::{self, Commitments};
 use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RevealedBody, RevealedTo, Signer, Which};
-use crate::vault::layout;
+use crate::vault::{disk, layout};
 
 use super::close::Ratified;
 use super::setting::{id, write_record};
@@ -161,14 +159,9 @@ fn deliver(
         }
         Target::File(path) => {
             let what = format!("writing the credential to {}", path.display());
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(CeremonyError::io(what.clone()))?;
+            let mut file = disk::create_file(path, 0o600).map_err(CeremonyError::io(what.clone()))?;
             kind.reveal(payload, which, &mut file)?;
-            file.sync_all().map_err(CeremonyError::io(what))?;
+            file.give().map_err(CeremonyError::io(what))?;
             setting
                 .room
                 .say(&format!("The credential is in {} (mode 0600). Delete it when it was used.", path.display()));

@@ -5,6 +5,7 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::copy::Copy;
+use super::disk::Directory;
 use super::layout::{COPY, VAULT};
 use super::medium::Medium;
 use super::write::{self, Part};
@@ -71,7 +72,7 @@ impl Written {
 /// Keeps other processes off the copies until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _directories: Vec<std::os::fd::OwnedFd>,
+    _directories: Vec<Directory>,
 }
 
 impl Copies {

@@ -2,18 +2,19 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::VaultError;
+use super::disk::{Directory, Sync};
 
 /// One copy of a vault.
 #[derive(Debug)]
 pub struct Copy {
     path: PathBuf,
-    root: OwnedFd,
+    root: Directory,
 }
 
 impl Copy {
@@ -22,8 +23,7 @@ impl Copy {
     /// # Errors
     /// [`VaultError::Io`].
     pub fn open(path: &Path) -> Result<Self, VaultError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| VaultError::Io {
+        let root = Directory::open(path).map_err(|error| VaultError::Io {
             copy: path.to_owned(),
             file: "the directory".to_owned(),
             action: "open",
@@ -38,12 +38,12 @@ impl Copy {
     }
 
     /// The open directory.
-    pub fn root(&self) -> &OwnedFd {
+    pub fn root(&self) -> &Directory {
         &self.root
     }
 
     /// The open directory, alone.
-    pub(super) fn into_root(self) -> OwnedFd {
+    pub(super) fn into_root(self) -> Directory {
         self.root
     }
 
@@ -67,24 +67,20 @@ impl Copy {
     }
 
     /// Opens the directory of a path below the root; every component is a real directory. `make`: makes what is missing.
-    pub(super) fn directory(&self, relative: &str, make: bool) -> Result<OwnedFd, VaultError> {
-        let mut here = self.root.as_fd().try_clone_to_owned().map_err(|error| self.error(relative, "open", error))?;
+    pub(super) fn directory(&self, relative: &str, make: bool) -> Result<Directory, VaultError> {
+        let mut here = self.root.again().map_err(|error| self.error(relative, "open", error))?;
         let mut path = String::new();
         for component in relative.split('/').filter(|component| !component.is_empty()) {
             path = if path.is_empty() { component.to_owned() } else { format!("{path}/{component}") };
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut next = rustix::fs::openat(&here, component, flags, Mode::empty());
-            if make && matches!(next, Err(rustix::io::Errno::NOENT)) {
-                crate::fault::point(&format!("mkdir:{path}:before"));
-                let mode = Mode::from_raw_mode(0o755);
-                rustix::fs::mkdirat(&here, component, mode).map_err(|error| self.error(&path, "make", error))?;
-                sync_directory(&here).map_err(|error| self.error(&path, "make", error))?;
-                crate::fault::point(&format!("mkdir:{path}:after"));
-                next = rustix::fs::openat(&here, component, flags, Mode::empty());
+            let mut next = here.below(component);
+            if make && matches!(next, Err(Errno::NOENT)) {
+                here.make(component).map_err(|error| self.error(&path, "make", error))?;
+                here.sync(Sync::DirectoryName).map_err(|error| self.error(&path, "make", error))?;
+                next = here.below(component);
             }
             here = match next {
                 Ok(next) => next,
-                Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
+                Err(Errno::NOTDIR | Errno::LOOP) => {
                     let stat = rustix::fs::statat(&here, component, AtFlags::SYMLINK_NOFOLLOW);
                     let found = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
                     return Err(self.wrong_type(&path, found, "a directory"));
@@ -107,10 +103,15 @@ impl Copy {
     }
 
     /// Opens a regular file in an open directory; never follows a link, never waits for a FIFO, never opens a device.
-    pub(super) fn file_in(&self, directory: &OwnedFd, name: &str, relative: &str) -> Result<Option<File>, VaultError> {
+    pub(super) fn file_in(
+        &self,
+        directory: &Directory,
+        name: &str,
+        relative: &str,
+    ) -> Result<Option<File>, VaultError> {
         let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(self.error(relative, "read", error)),
         };
         let regular = |mode| match FileType::from_raw_mode(mode) {
@@ -124,14 +125,6 @@ impl Copy {
         let stat = rustix::fs::fstat(&file).map_err(|error| self.error(relative, "read", error))?;
         regular(stat.st_mode)?;
         Ok(Some(File::from(file)))
-    }
-}
-
-/// Brings the names in a directory to the medium. Some file systems cannot; then there is nothing to wait for.
-pub(super) fn sync_directory(directory: &OwnedFd) -> io::Result<()> {
-    match rustix::fs::fsync(directory) {
-        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::copies::Copies;
-use super::copy::{Copy, sync_directory};
+use super::copy::Copy;
+use super::disk::{self, Directory, Sync};
 use super::layout::{COPY, POLICY, VAULT};
 use super::read::{self, LOST_AND_FOUND};
 use super::{VaultError, write};
@@ -38,13 +39,10 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
 }
 
 fn make(path: &Path) -> Result<Copy, VaultError> {
-    match std::fs::create_dir(path) {
+    match disk::make_directory(path) {
         Ok(()) => {
             // So that the new directory itself survives a power cut; where that cannot be done, the copy is still good.
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if let Ok(parent) = Copy::open(parent) {
-                let _ = sync_directory(parent.root());
-            }
+            let _ = Directory::open_parent(path).and_then(|parent| parent.sync(Sync::CopyName));
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(source) => {

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Dir, FileType};
 use sha2::{Digest as _, Sha256};
 
 use super::VaultError;
 use super::copy::{Copy, type_name};
+use super::disk::Directory;
 use crate::encoding::Digest;
 use crate::transcript::document::MAX_DOCUMENT;
 use crate::transcript::place::is_generation_directory;
@@ -36,7 +36,7 @@ fn unread(view: &mut CopyView, file: String, why: impl Into<String>) {
     view.unread.push(Unread { file, why: why.into() });
 }
 
-fn walk(copy: &Copy, directory: &OwnedFd, prefix: &str, view: &mut CopyView) -> io::Result<()> {
+fn walk(copy: &Copy, directory: &Directory, prefix: &str, view: &mut CopyView) -> io::Result<()> {
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else {
@@ -86,7 +86,7 @@ fn is_vault_directory(path: &str) -> bool {
     matches!(path, "generations" | "records" | "inbox") || path.strip_prefix("generations/").is_some_and(below)
 }
 
-fn content(copy: &Copy, directory: &OwnedFd, name: &str, path: &str) -> Result<Content, String> {
+fn content(copy: &Copy, directory: &Directory, name: &str, path: &str) -> Result<Content, String> {
     let file = copy.file_in(directory, name, path).map_err(|error| error.to_string())?;
     let mut file = file.ok_or("vanished while it was read")?;
     let cannot = |error: io::Error| format!("cannot be read: {error}");

@@ -1,14 +1,13 @@
 //! Durable writes on one copy.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::VaultError;
-use super::copy::{Copy, sync_directory};
+use super::copy::Copy;
+use super::disk::{Directory, NewFile, Sync};
 use super::read;
 use crate::encoding::Digest;
 use crate::fault;
@@ -16,10 +15,10 @@ use crate::fault;
 /// A file that is being written under the name `NAME.part`.
 pub(super) struct Part<'a> {
     copy: &'a Copy,
-    directory: OwnedFd,
+    directory: Directory,
     name: String,
     relative: String,
-    file: File,
+    file: NewFile,
     hash: Sha256,
     /// The error of the medium, kept apart from errors of whoever writes.
     failure: Option<io::Error>,
@@ -31,16 +30,15 @@ impl<'a> Part<'a> {
         let (directory, name) = relative.rsplit_once('/').unwrap_or(("", relative));
         let directory = copy.directory(directory, true)?;
         let part = format!("{name}.part");
-        let error = |error: rustix::io::Errno| copy.error(relative, "write", error);
+        let error = |error: Errno| copy.error(relative, "write", error);
         fault::point(&format!("write:{relative}:before"));
-        match rustix::fs::unlinkat(&directory, &part, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(errno) => return Err(error(errno)),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&directory, &part, flags, Mode::from_raw_mode(0o644)).map_err(error)?;
+        let file = match directory.create(&part, 0o644) {
+            Err(Errno::EXIST) => directory.remove(&part).and_then(|_| directory.create(&part, 0o644)),
+            created => created,
+        };
+        let file = file.map_err(error)?;
         let (name, relative) = (name.to_owned(), relative.to_owned());
-        Ok(Self { copy, directory, name, relative, file: File::from(file), hash: Sha256::new(), failure: None })
+        Ok(Self { copy, directory, name, relative, file, hash: Sha256::new(), failure: None })
     }
 
     /// The error of the medium, if writing failed because of it.
@@ -50,7 +48,7 @@ impl<'a> Part<'a> {
 
     /// Removes what was written so far, as well as that can be done.
     pub fn give_up(self) {
-        let _ = rustix::fs::unlinkat(&self.directory, format!("{}.part", self.name), AtFlags::empty());
+        let _ = self.directory.remove(&self.part());
     }
 
     /// Brings the bytes to the medium, gives the file its name, and reads it back.
@@ -62,7 +60,7 @@ impl<'a> Part<'a> {
             Err(_) => {
                 if named {
                     // It got its name in this very call, and does not deserve it.
-                    let _ = rustix::fs::unlinkat(&self.directory, &self.name, AtFlags::empty());
+                    let _ = self.directory.remove(&self.name).and_then(|_| self.directory.sync(Sync::Removal));
                 }
                 self.give_up();
             }
@@ -71,44 +69,23 @@ impl<'a> Part<'a> {
     }
 
     fn try_finish(&self, named: &mut bool) -> Result<Digest, VaultError> {
-        let error = |error: io::Error| self.copy.error(&self.relative, "write", error);
+        let error = |error: Errno| self.copy.error(&self.relative, "write", error);
         let written = Digest::from_bytes(self.hash.clone().finalize().into());
-        fault::point(&format!("fsync:{}:before", self.relative));
-        self.file.sync_all().map_err(error)?;
-        fault::point(&format!("fsync:{}:after", self.relative));
-        fault::point(&format!("rename:{}:before", self.relative));
-        self.rename()?;
+        self.file.sync(Sync::Contents).map_err(error)?;
+        self.directory.rename(&self.part(), &self.name).map_err(|errno| match errno {
+            Errno::EXIST => VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() },
+            errno => self.copy.error(&self.relative, "name", errno),
+        })?;
         *named = true;
-        fault::point(&format!("rename:{}:after", self.relative));
-        sync_directory(&self.directory).map_err(error)?;
+        self.directory.sync(Sync::Name).map_err(error)?;
         if read_back(self.copy, &self.relative)? == Some(written) {
             return Ok(written);
         }
         Err(VaultError::Altered { copy: self.copy.path().to_owned(), file: self.relative.clone() })
     }
 
-    /// Gives the file its name, if nothing has that name.
-    fn rename(&self) -> Result<(), VaultError> {
-        let part = format!("{}.part", self.name);
-        let conflict = || VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() };
-        let error = |error: rustix::io::Errno| self.copy.error(&self.relative, "name", error);
-        let renamed =
-            rustix::fs::renameat_with(&self.directory, &part, &self.directory, &self.name, RenameFlags::NOREPLACE);
-        match renamed {
-            Ok(()) => Ok(()),
-            Err(rustix::io::Errno::EXIST) => Err(conflict()),
-            // The file system does not know this flag; the lock on the copy keeps other programs of ours away.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-                match rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Err(rustix::io::Errno::NOENT) => {
-                        rustix::fs::renameat(&self.directory, &part, &self.directory, &self.name).map_err(error)
-                    }
-                    Ok(_) => Err(conflict()),
-                    Err(errno) => Err(error(errno)),
-                }
-            }
-            Err(errno) => Err(error(errno)),
-        }
+    fn part(&self) -> String {
+        format!("{}.part", self.name)
     }
 }
 
@@ -143,16 +120,17 @@ pub(super) fn read_back(copy: &Copy, relative: &str) -> Result<Option<Digest>, V
 
 /// Brings a file that stands there already to the medium: the run that wrote it may have ended before that.
 fn settle(copy: &Copy, relative: &str) -> Result<(), VaultError> {
-    let error = |error: io::Error| copy.error(relative, "write", error);
-    if let Some(file) = copy.file(relative)? {
-        match file.sync_all() {
+    let error = |error: Errno| copy.error(relative, "write", error);
+    let (directory, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let directory = copy.directory(directory, false)?;
+    if let Some(file) = copy.file_in(&directory, name, relative)? {
+        match directory.sync_file(name, &file, Sync::StandingContents) {
             // A medium that is read-only has it already.
-            Err(failed) if failed.kind() != io::ErrorKind::ReadOnlyFilesystem => return Err(error(failed)),
-            _ => {}
+            Ok(()) | Err(Errno::ROFS) => {}
+            Err(failed) => return Err(error(failed)),
         }
     }
-    let directory = relative.rsplit_once('/').map_or("", |(directory, _)| directory);
-    sync_directory(&copy.directory(directory, false)?).map_err(error)
+    directory.sync(Sync::StandingName).map_err(error)
 }
 
 /// Writes a new file; it is no error if exactly these bytes stand there already.
@@ -204,13 +182,10 @@ pub(super) fn remove(copy: &Copy, relative: &str) -> Result<bool, VaultError> {
         Err(VaultError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    fault::point(&format!("remove:{relative}:before"));
-    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::NOENT) => return Ok(false),
-        Err(error) => return Err(copy.error(relative, "remove", error)),
+    let error = |error: Errno| copy.error(relative, "remove", error);
+    if !directory.remove(name).map_err(error)? {
+        return Ok(false);
     }
-    sync_directory(&directory).map_err(|error| copy.error(relative, "remove", error))?;
-    fault::point(&format!("remove:{relative}:after"));
+    directory.sync(Sync::Removal).map_err(error)?;
     Ok(true)
 }
