@@ -75,7 +75,7 @@ pub fn runs(k: usize, n: usize) -> Vec<Run> {
     let recover = run(Command::Recover, &first, Image::of(&site.dir));
     let check = run(Command::Check, &everybody, Image::of(&site.dir));
     let committed = committed(&recover);
-    vec![found, rotate, run(Command::Resume, &first, committed), check, recover]
+    vec![recover, rotate, found, run(Command::Resume, &first, committed), check]
 }
 
 fn held(site: &Site, command: Command, who: &[usize]) {

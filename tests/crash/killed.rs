@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::ground::{Run, VAULTS};
 use crate::harness::inside::{Command, People, Site};
@@ -12,6 +13,15 @@ const COMMAND: &str = "CLAVIGER_CRASH_COMMAND";
 const WHO: &str = "CLAVIGER_CRASH_WHO";
 const WITNESS: &str = "CLAVIGER_CRASH_WITNESS";
 const SIGKILL: i32 = 9;
+
+/// A new process has the locks of this one, on cards and copies, until it becomes another program: nobody here holds a
+/// ceremony while one is started.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// While this is held, no process is started.
+pub fn nobody_starts() -> RwLockReadGuard<'static, ()> {
+    STARTING.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The program that holds the ceremonies: this test, without what debuggers want to know of it, which every ceremony would
 /// read to say its own digest.
@@ -28,7 +38,8 @@ pub fn kill(program: &Path, run: &Run, site: &Path, outside: &Path, number: usiz
     let (log, witness, home) = (outside.join("points"), outside.join("shown"), site.join("home"));
     std::fs::create_dir(&home).unwrap();
     let who: Vec<String> = run.who.iter().map(usize::to_string).collect();
-    let output = Program::new(program)
+    let starting = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let child = Program::new(program)
         .args(["--exact", "a_run_that_is_killed", "--ignored", "--test-threads", "1"])
         .env(SITE, site)
         .env(COMMAND, format!("{:?}", run.command))
@@ -41,8 +52,11 @@ pub fn kill(program: &Path, run: &Run, site: &Path, outside: &Path, number: usiz
         .env("HOME", &home)
         .current_dir(&home)
         .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    drop(starting);
+    let output = child.unwrap().wait_with_output().unwrap();
     let said = || String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.signal(), Some(SIGKILL), "it was not killed: {}", said());
     let names = std::fs::read_to_string(log).unwrap();

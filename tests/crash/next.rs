@@ -7,6 +7,7 @@ use claviger::cli::Failure;
 use crate::ground::{Run, VAULTS};
 use crate::harness::inside::{Command, People, Site, told};
 use crate::harness::scene::SECRET;
+use crate::killed::nobody_starts;
 use crate::truth::{Standing, examine};
 
 /// These k custodians alone, and nobody else, go on from what stands in `dir`. Where there are several ways, `turn` chooses.
@@ -76,6 +77,7 @@ impl Next<'_> {
 
     fn try_to(&mut self, command: Command, mut people: People) -> Result<(), (Failure, String)> {
         self.held += 1;
+        let _alone = nobody_starts();
         let held = self.site.hold(command, &VAULTS, &mut people);
         assert!(!people.screen.contains("Something is wrong"), "{}", people.screen);
         self.shown.append(&mut people.shown);

@@ -14,7 +14,7 @@ use crate::harness::Pull;
 use crate::harness::inside::{People, told};
 use crate::harness::lossy::{LossySource, Then};
 use crate::image::{Recorder, State, directory};
-use crate::killed::kill;
+use crate::killed::{kill, nobody_starts};
 use crate::next::go_on;
 use crate::truth::{examine, plain_name};
 
@@ -124,6 +124,7 @@ pub fn sweep(run: &Run, program: &Path, sample: Sample, threads: usize) -> Figur
                         let why = panic.downcast_ref::<String>().cloned();
                         let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_owned()));
                         let why = format!("{}: {}: {}", run.name(), bench.describe(job), why.unwrap_or_default());
+                        eprintln!("{why}");
                         figures.failures.lock().unwrap().push(why);
                     }
                 }
@@ -294,7 +295,9 @@ impl Bench<'_> {
         let mut people = People::of(if then == Then::Gone { &everybody } else { &self.run.who });
         let source = SoftSource::open(&dir.path().join("tokens")).unwrap();
         let mut source = LossySource::new(source, apdu, when, then);
+        let alone = nobody_starts();
         let held = site.hold_with(self.run.command, &VAULTS, &mut people, &mut source);
+        drop(alone);
         assert!(source.pulled().is_some(), "no card was pulled");
         assert!(!people.screen.contains("Something is wrong"), "{}", people.screen);
         add(&self.figures.losses, 1);
