@@ -28,11 +28,11 @@ pub use enrolment::Enrolment;
 pub use founding::{CopyMark, Founding, Nonce32, RosterEntry};
 pub use judge::{
     Fate, Finding, Fork, GenerationState, JudgeError, Judgement, Severity, Stage, Unfinished, check_manifest_follows,
-    judge,
+    judge, serves_alone,
 };
 pub use manifest::{IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Refused};
 pub use place::{GenerationFile, Half, Place};
 pub use plan::{Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, Grant, Plan, Which};
 pub use record::{CheckBody, Record, RecordBody, RecordKind, RefusedBody, RevealedBody, RevealedTo, Signer};
-pub use signed::{Signed, SignedError};
+pub use signed::{Memory, Signed, SignedError};
 pub use snapshot::{Content, CopyView, Snapshot};

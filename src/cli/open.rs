@@ -7,6 +7,7 @@ use crate::encoding::Digest;
 use crate::interrupt;
 use crate::policy::Policy;
 use crate::process;
+use crate::report;
 use crate::room::Room;
 use crate::room::terminal::Terminal;
 use crate::token::attestation::Roots;
@@ -103,7 +104,11 @@ pub fn hold_in<'s>(
     for failure in &merged.failures {
         room.warn(&format!("{}: {}.", failure.copy.display(), crate::error::sentence(&failure.error)));
     }
-    vault.judgement = judge(&vault.copies.snapshot()?);
+    let snapshot = vault.copies.snapshot()?;
+    vault.judgement = judge(&snapshot);
+    for failure in vault.copies.settle(&snapshot, &vault.judgement) {
+        room.warn(&format!("{}: {}.", failure.copy.display(), crate::error::sentence(&failure.error)));
+    }
     let policy = policy(&vault)?;
     introduce(&vault, &policy, room)?;
     let roots = Roots::new(&policy.attestation_roots).map_err(CeremonyError::from)?;
@@ -127,6 +132,20 @@ fn introduce(vault: &OpenVault, policy: &Policy, room: &mut dyn Room) -> Result<
     for finding in &wrong {
         let copy = finding.copy.as_deref().unwrap_or("every copy");
         room.warn(&format!("{copy}: {}: {}", finding.file, finding.what));
+    }
+    let lacking = judgement.copies.iter().filter(|copy| copy.missing > 0);
+    for copy in lacking.clone() {
+        room.warn(&format!(
+            "{} lacks {} files that other copies have, and could not get them.",
+            copy.path, copy.missing
+        ));
+    }
+    if !wrong.is_empty() || lacking.count() > 0 {
+        let paths = vault.copies.paths();
+        let command = report::copies::sync_command(paths.iter().map(PathBuf::as_path));
+        room.say(&format!(
+            "What other copies have right, this brings to all of them, before or after the ceremony: {command}"
+        ));
     }
     if wrong.is_empty()
         || room.confirm("Something is wrong with these copies (see above). Go on with what is right?")?

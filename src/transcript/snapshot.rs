@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::document::Checked;
 use super::founding::{CopyMark, Founding};
+use super::signed::Memory;
 use crate::encoding::{Digest, Nonce16};
 use crate::error::{Advice, Exit};
 
@@ -28,6 +29,14 @@ impl Content {
         match self {
             Self::Bytes(bytes) => Digest::of(bytes),
             Self::Sealed { digest, .. } => *digest,
+        }
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Sealed { size, .. } => *size,
         }
     }
 
@@ -58,6 +67,8 @@ pub struct CopyView {
     pub files: BTreeMap<String, Content>,
     /// What could not be read.
     pub unread: Vec<Unread>,
+    /// Paths of files without any bytes: on FAT a file can have its name, and not yet its size, when the power fails.
+    pub empty: Vec<String>,
 }
 
 impl CopyView {
@@ -83,6 +94,8 @@ pub struct Snapshot {
     pub copies: Vec<CopyView>,
     /// Paths of copies that are of another vault; nothing of them was used.
     pub foreign: Vec<String>,
+    /// The signatures that were verified already.
+    pub(super) memory: Memory,
 }
 
 impl Snapshot {
@@ -105,7 +118,13 @@ impl Snapshot {
             named.contains(&Some(vault)) || named == [None, None]
         });
         let foreign = foreign.into_iter().map(|copy| copy.path).collect();
-        Ok(Self { vault, founding, copies, foreign })
+        Ok(Self { vault, founding, copies, foreign, memory: Memory::default() })
+    }
+
+    /// The same, with what was verified before: for whoever judges many snapshots that are much alike.
+    pub fn remembering(mut self, memory: &Memory) -> Self {
+        self.memory = memory.clone();
+        self
     }
 
     /// Ids of the copies that have a good mark.

@@ -42,15 +42,33 @@ impl Copy {
         &self.root
     }
 
-    /// The open directory, alone.
-    pub(super) fn into_root(self) -> Directory {
-        self.root
+    /// Takes the copy for this process until what is returned is dropped; `None` where the file system has no locks, and so
+    /// cannot say no.
+    ///
+    /// # Errors
+    /// [`VaultError::InUse`] if another process has it.
+    pub(super) fn lock(&self) -> Result<Option<Directory>, VaultError> {
+        if crate::fault::locks_are_ignored() {
+            return Ok(None);
+        }
+        // A lock belongs to the open directory: it needs one of its own, so that dropping it gives the copy free.
+        let directory = Self::open(&self.path)?.root;
+        match rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(directory)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(VaultError::InUse { copy: self.path.clone() }),
+            Err(rustix::io::Errno::NOLCK | rustix::io::Errno::NOTSUP | rustix::io::Errno::INVAL) => Ok(None),
+            Err(error) => Err(self.error("the directory", "lock", error)),
+        }
+    }
+
+    /// Device and inode of the directory; none if the system does not say.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        rustix::fs::fstat(&self.root).ok().map(|stat| (stat.st_dev, stat.st_ino))
     }
 
     /// Whether both are the same directory.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let (Ok(a), Ok(b)) = (rustix::fs::fstat(&self.root), rustix::fs::fstat(&other.root)) else { return false };
-        (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+        self.identity().is_some_and(|identity| other.identity() == Some(identity))
     }
 
     /// Whether files can be added to it, as far as the system says beforehand.
@@ -124,6 +142,9 @@ impl Copy {
             .map_err(|error| self.error(relative, "read", error))?;
         let stat = rustix::fs::fstat(&file).map_err(|error| self.error(relative, "read", error))?;
         regular(stat.st_mode)?;
+        if crate::fault::is_unreadable(stat.st_ino) {
+            return Err(self.error(relative, "read", rustix::io::Errno::IO));
+        }
         Ok(Some(File::from(file)))
     }
 }

@@ -23,6 +23,11 @@ mod journal {
     /// What tests hear of in a debug build.
     #[inline(always)]
     pub(super) fn report(_operation: &super::Operation<'_>) {}
+
+    #[inline(always)]
+    pub(super) fn is_heard() -> bool {
+        false
+    }
 }
 
 /// One change of a file system that was made, or a sync that was. Paths are as the program was given them.
@@ -42,6 +47,8 @@ pub enum Operation<'a> {
     Rename(&'a Path, &'a Path),
     /// A file is gone.
     Remove(&'a Path),
+    /// An empty directory is gone.
+    RemoveDirectory(&'a Path),
 }
 
 /// What a sync is for. Each is one place in the program.
@@ -49,6 +56,8 @@ pub enum Operation<'a> {
 pub enum Sync {
     /// The contents of a new file, before it gets its name.
     Contents,
+    /// The contents of a new file once more, after it got its name: FAT keeps the size of a file with its name.
+    NamedContents,
     /// The name of a new file.
     Name,
     /// The name of a new directory in a copy.
@@ -75,6 +84,8 @@ pub struct Directory {
     root: PathBuf,
     /// Path below it; empty for the root.
     relative: String,
+    /// Its file system keeps what it knows of a file apart from the file's name.
+    inodes: bool,
 }
 
 impl AsFd for Directory {
@@ -88,7 +99,8 @@ impl Directory {
     pub(crate) fn open(path: &Path) -> rustix::io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        Ok(Self { fd, root: path.to_owned(), relative: String::new() })
+        let inodes = has_inodes(&fd);
+        Ok(Self { fd, root: path.to_owned(), relative: String::new(), inodes })
     }
 
     /// The directory in which a file with this path is.
@@ -98,14 +110,15 @@ impl Directory {
 
     /// The same directory once more.
     pub(crate) fn again(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()?, root: self.root.clone(), relative: self.relative.clone() })
+        let (root, relative) = (self.root.clone(), self.relative.clone());
+        Ok(Self { fd: self.fd.try_clone()?, root, relative, inodes: self.inodes })
     }
 
     /// Opens a directory in it; does not follow a link.
     pub(crate) fn below(&self, name: &str) -> rustix::io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
-        Ok(Self { fd, root: self.root.clone(), relative: self.label(name) })
+        Ok(Self { fd, root: self.root.clone(), relative: self.label(name), inodes: self.inodes })
     }
 
     /// What points are named by.
@@ -163,7 +176,20 @@ impl Directory {
                 journal::report(&Operation::Remove(&self.path(name)));
                 Ok(true)
             }
-            Err(Errno::NOENT) => Ok(false),
+            // A directory under the name of a file is somebody else's.
+            Err(Errno::NOENT | Errno::ISDIR) => Ok(false),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Removes a directory from it. False: there was none, or something is in it.
+    pub(crate) fn remove_directory(&self, name: &str) -> rustix::io::Result<bool> {
+        at("rmdir", &self.label(name), || match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) => {
+                journal::report(&Operation::RemoveDirectory(&self.path(name)));
+                Ok(true)
+            }
+            Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR) => Ok(false),
             Err(error) => Err(error),
         })
     }
@@ -178,6 +204,12 @@ impl Directory {
             Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
             Err(error) => Err(error),
         })
+    }
+
+    /// Whether a new name of a file must be followed by a sync of the file, and not of the directory alone. While a test
+    /// listens, every file system is taken for FAT.
+    pub(crate) fn names_hold_sizes(&self) -> bool {
+        !self.inodes || journal::is_heard()
     }
 
     /// Brings the contents of an open file in it to the medium.
@@ -209,6 +241,15 @@ pub(crate) fn create_file(path: &Path, mode: u32) -> io::Result<NewFile> {
     })
 }
 
+/// FAT and what is like it write the size and the place of a file into the directory, beside the name. Linux gives a file
+/// a new name there with size 0, and writes the size with the file, not with the directory. Where a file system is not
+/// known, it is taken for such a one.
+fn has_inodes(directory: &OwnedFd) -> bool {
+    // statfs(2): ext4, xfs, btrfs, f2fs, zfs, tmpfs, overlay.
+    const KNOWN: [i128; 7] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0x0102_1994, 0x794c_7630];
+    rustix::fs::fstatfs(directory).is_ok_and(|stat| KNOWN.contains(&i128::from(stat.f_type)))
+}
+
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -229,6 +270,11 @@ impl NewFile {
             journal::report(&Operation::SyncFile(&self.path, why));
             Ok(())
         })
+    }
+
+    /// It was renamed in its directory.
+    pub(crate) fn named(&mut self, directory: &Directory, name: &str) {
+        (self.path, self.label) = (directory.path(name), directory.label(name));
     }
 
     /// Brings its contents to the medium, and its name.

@@ -1,5 +1,6 @@
 //! Durable writes on one copy.
 
+use std::fs::File;
 use std::io::{self, Write};
 
 use rustix::io::Errno;
@@ -52,7 +53,7 @@ impl<'a> Part<'a> {
     }
 
     /// Brings the bytes to the medium, gives the file its name, and reads it back.
-    pub fn finish(self) -> Result<Digest, VaultError> {
+    pub fn finish(mut self) -> Result<Digest, VaultError> {
         let mut named = false;
         let finished = self.try_finish(&mut named);
         match &finished {
@@ -68,20 +69,52 @@ impl<'a> Part<'a> {
         finished
     }
 
-    fn try_finish(&self, named: &mut bool) -> Result<Digest, VaultError> {
+    /// Like [`Self::finish`], where another file has the name and is to go: first these bytes are on the medium, then the
+    /// other file is removed, then these get the name. A power cut in between leaves no file of that name, which is what
+    /// merging mends; never half of one.
+    pub fn replace(self) -> Result<Digest, VaultError> {
+        let error = |error: Errno| self.copy.error(&self.relative, "write", error);
+        let ready = self.file.sync(Sync::Contents).and_then(|()| self.directory.sync(Sync::Name)).map_err(error);
+        let ready = ready.and_then(|()| remove(self.copy, &self.relative));
+        match ready {
+            Ok(_) => self.finish(),
+            Err(error) => {
+                self.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    fn try_finish(&mut self, named: &mut bool) -> Result<Digest, VaultError> {
         let error = |error: Errno| self.copy.error(&self.relative, "write", error);
         let written = Digest::from_bytes(self.hash.clone().finalize().into());
         self.file.sync(Sync::Contents).map_err(error)?;
-        self.directory.rename(&self.part(), &self.name).map_err(|errno| match errno {
-            Errno::EXIST => VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() },
-            errno => self.copy.error(&self.relative, "name", errno),
-        })?;
+        self.rename()?;
         *named = true;
+        self.file.named(&self.directory, &self.name);
+        if self.directory.names_hold_sizes() {
+            self.file.sync(Sync::NamedContents).map_err(error)?;
+        }
         self.directory.sync(Sync::Name).map_err(error)?;
         if read_back(self.copy, &self.relative)? == Some(written) {
             return Ok(written);
         }
         Err(VaultError::Altered { copy: self.copy.path().to_owned(), file: self.relative.clone() })
+    }
+
+    /// Gives the file its name, if nothing has that name, or a file that was never finished.
+    fn rename(&self) -> Result<(), VaultError> {
+        let error = |errno: Errno| match errno {
+            Errno::EXIST => VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() },
+            errno => self.copy.error(&self.relative, "name", errno),
+        };
+        match self.directory.rename(&self.part(), &self.name) {
+            Err(Errno::EXIST) if is_empty(self.copy.file_in(&self.directory, &self.name, &self.relative)?.as_ref()) => {
+                let renamed = self.directory.remove(&self.name);
+                renamed.and_then(|_| self.directory.rename(&self.part(), &self.name)).map_err(error)
+            }
+            renamed => renamed.map_err(error),
+        }
     }
 
     fn part(&self) -> String {
@@ -110,59 +143,86 @@ impl Write for Part<'_> {
     }
 }
 
-/// The digest of a file as the medium has it, as far as the system can be made to look there.
+/// No file of a vault is empty: one that is was never finished.
+fn is_empty(file: Option<&File>) -> bool {
+    file.is_some_and(|file| file.metadata().is_ok_and(|metadata| metadata.len() == 0))
+}
+
+/// The digest of a file as the medium has it, as far as the system can be made to look there. `None`: there is none that
+/// was finished.
 pub(super) fn read_back(copy: &Copy, relative: &str) -> Result<Option<Digest>, VaultError> {
-    let Some(mut file) = copy.file(relative)? else { return Ok(None) };
+    let Some(file) = copy.file(relative)?.filter(|file| !is_empty(Some(file))) else { return Ok(None) };
     // Only advice: if the pages stay in memory, the comparison still holds the program to what it wrote.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-    read::digest(&mut file).map(Some).map_err(|error| copy.error(relative, "read", error))
+    read::digest_of(&file).map(Some).map_err(|error| copy.error(relative, "read", error))
 }
 
-/// Brings a file that stands there already to the medium: the run that wrote it may have ended before that.
-fn settle(copy: &Copy, relative: &str) -> Result<(), VaultError> {
-    let error = |error: Errno| copy.error(relative, "write", error);
-    let (directory, name) = relative.rsplit_once('/').unwrap_or(("", relative));
-    let directory = copy.directory(directory, false)?;
-    if let Some(file) = copy.file_in(&directory, name, relative)? {
-        match directory.sync_file(name, &file, Sync::StandingContents) {
-            // A medium that is read-only has it already.
-            Ok(()) | Err(Errno::ROFS) => {}
-            Err(failed) => return Err(error(failed)),
-        }
-    }
-    directory.sync(Sync::StandingName).map_err(error)
-}
-
-/// Writes a new file; it is no error if exactly these bytes stand there already.
+/// Writes a new file; it is no error if exactly these bytes stand there already. Then this run has written them, or
+/// [`super::Copies::settle`] has brought them to the medium.
 pub(super) fn write_new(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
     if let Some(digest) = read_back(copy, relative)? {
         if digest == Digest::of(bytes) {
-            return settle(copy, relative);
+            return Ok(());
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
+    filled(copy, relative, bytes)?.finish().map(drop)
+}
+
+/// These bytes as an unfinished file.
+fn filled<'a>(copy: &'a Copy, relative: &str, bytes: &[u8]) -> Result<Part<'a>, VaultError> {
     let mut part = Part::begin(copy, relative)?;
     if let Err(error) = part.write_all(bytes) {
         let error = part.failure().unwrap_or_else(|| copy.error(relative, "write", error));
         part.give_up();
         return Err(error);
     }
-    part.finish().map(drop)
+    Ok(part)
 }
 
 /// Copies a file from one copy to another, in constant memory, and holds it to its digest.
 pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) -> Result<(), VaultError> {
-    let ((from, source), (copy, relative)) = (from, to);
+    let (copy, relative) = to;
     if let Some(found) = read_back(copy, relative)? {
         if found == digest {
-            return settle(copy, relative);
+            return Ok(());
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
+    fetch(from, to, digest)?.finish().map(drop)
+}
+
+/// Like [`copy_file`], over a file that is wrong: what stands there goes when the right bytes are on the medium.
+///
+/// # Errors
+/// [`VaultError::NotRegular`] if it is not a regular file: then a person has to look.
+pub(super) fn copy_over(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) -> Result<(), VaultError> {
+    let (copy, relative) = to;
+    match read_back(copy, relative) {
+        Ok(Some(found)) if found == digest => return Ok(()),
+        // What cannot be read is replaced too: it is there, and a regular file.
+        Ok(_) | Err(VaultError::Io { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    fetch(from, to, digest)?.replace().map(drop)
+}
+
+/// Writes these bytes over whatever regular file has the name.
+pub(super) fn write_over(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
+    match read_back(copy, relative) {
+        Ok(_) | Err(VaultError::Io { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    filled(copy, relative, bytes)?.replace().map(drop)
+}
+
+/// The file of one copy as an unfinished file of another, held to its digest.
+fn fetch<'a>(from: (&Copy, &str), to: (&'a Copy, &str), digest: Digest) -> Result<Part<'a>, VaultError> {
+    let ((from, source), (copy, relative)) = (from, to);
     let missing = || VaultError::Missing { file: source.to_owned(), digest };
-    let mut file = from.file(source)?.ok_or_else(missing)?;
+    let file = from.file(source)?.ok_or_else(missing)?;
     let mut part = Part::begin(copy, relative)?;
-    if let Err(error) = io::copy(&mut file, &mut part) {
+    if let Err(error) = io::copy(&mut io::Read::take(file, read::MAX_SEALED), &mut part) {
         let error = part.failure().unwrap_or_else(|| from.error(source, "read", error));
         part.give_up();
         return Err(error);
@@ -171,7 +231,7 @@ pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) 
         part.give_up();
         return Err(missing());
     }
-    part.finish().map(drop)
+    Ok(part)
 }
 
 /// Removes a file, if it is there.
@@ -188,4 +248,19 @@ pub(super) fn remove(copy: &Copy, relative: &str) -> Result<bool, VaultError> {
     }
     directory.sync(Sync::Removal).map_err(error)?;
     Ok(true)
+}
+
+/// Removes a directory of the vault, if it is there and empty.
+pub(super) fn remove_directory(copy: &Copy, relative: &str) -> Result<(), VaultError> {
+    let (above, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let above = match copy.directory(above, false) {
+        Ok(above) => above,
+        Err(VaultError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let error = |error: Errno| copy.error(relative, "remove", error);
+    if above.remove_directory(name).map_err(error)? {
+        above.sync(Sync::Removal).map_err(error)?;
+    }
+    Ok(())
 }

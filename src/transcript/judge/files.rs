@@ -13,8 +13,7 @@ use crate::transcript::place::{GenerationFile, Half};
 use crate::transcript::signed::SignedError;
 use crate::transcript::snapshot::{Content, Snapshot};
 
-const BEHIND: &str =
-    "bring this copy up to date: give all copies to any command that writes, for example `claviger resume`";
+const BEHIND: &str = "bring this copy up to date: `claviger copy sync` with all copies";
 
 /// What the files of one ceremony are held against.
 pub(super) struct Bench<'a, 'b> {
@@ -101,7 +100,7 @@ impl<'a> Bench<'a, '_> {
         let Some(state) = self.state else {
             return Some(Problem::wrong("stands here without a manifest that it could be over"));
         };
-        if is_commit(bytes, &state.manifest, self.manifests) {
+        if is_commit(self.snapshot, bytes, &state.manifest, self.manifests) {
             return None;
         }
         let parent = state.manifest.plan.parent;
@@ -142,7 +141,14 @@ impl<'a> Bench<'a, '_> {
         };
         match closing(self.snapshot, dir, stem, (&state.manifest, state.digest)) {
             None => alone(half),
-            Some(Ok(_)) => None,
+            Some(Ok(closing)) => {
+                let counts = state.closings.get(&closing.body().index).is_some_and(|c| c.digest() == closing.digest());
+                (!counts && half == Half::Body).then(|| {
+                    Problem::Loose(
+                        "is another closing than the one that counts, by the same custodian: both are valid".to_owned(),
+                    )
+                })
+            }
             Some(Err(error)) => {
                 let body = dir.bytes(GenerationFile::Closing(stem, Half::Body)).map(Digest::of);
                 let known = body.is_some_and(|body| {

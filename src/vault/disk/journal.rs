@@ -27,6 +27,11 @@ impl Drop for Listening {
     }
 }
 
+/// Whether anybody listens in this thread.
+pub(super) fn is_heard() -> bool {
+    LISTENER.with(|place| place.try_borrow().is_ok_and(|listener| listener.is_some()))
+}
+
 pub(super) fn report(operation: &Operation<'_>) {
     LISTENER.with(|place| {
         // What a listener itself does is not heard.
