@@ -61,7 +61,8 @@ fn go_on(table: &Table, who: [usize; 2], what: &str) {
     assert!(judgement.is_sound(), "{what}: {:?}", judgement.findings);
     let resume = judgement.unfinished.iter().any(|ceremony| ceremony.stage == Stage::Committed);
     let command: &[&str] = if resume { &["resume"] } else { &RECOVER };
-    let mut seen = table.hold(command, &VAULTS, Crew::of(&who));
+    // Who is needed besides, and does not want to go on, would be asked again and again.
+    let mut seen = table.hold(command, &VAULTS, Crew::of(&who).choosing(&["stop"]));
     if seen.code != 0 && resume {
         assert!(seen.screen.contains("can still be opened"), "{what}: {}", seen.screen);
         seen.reveals_nothing();
