@@ -164,8 +164,7 @@ impl Site {
     }
 }
 
-/// What is asked for.
-pub fn request() -> recover::Request {
+fn request() -> recover::Request {
     recover::Request {
         item: ITEM.parse().unwrap(),
         credential: Which::Installed,
