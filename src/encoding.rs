@@ -342,7 +342,8 @@ pub struct Time(jiff::Timestamp);
 impl Time {
     /// Now, by the machine's clock.
     pub fn now() -> Self {
-        Self(jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default())
+        let seconds = jiff::Timestamp::now().as_second().saturating_add(crate::fault::clock_offset());
+        Self(jiff::Timestamp::from_second(seconds).unwrap_or_default())
     }
 
     /// Seconds since 1970-01-01T00:00:00Z.

@@ -8,6 +8,12 @@
 
 pub mod inspect;
 
+/// How many seconds the machine's clock is to be ahead of what it is: in a debug build what `CLAVIGER_FAULT_CLOCK` says.
+pub fn clock_offset() -> i64 {
+    let asked = cfg!(debug_assertions).then(|| std::env::var("CLAVIGER_FAULT_CLOCK").ok()).flatten();
+    asked.and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+}
+
 /// Whether locks on copies are to do nothing, as on a file system that says yes to everybody: in a debug build with
 /// `CLAVIGER_FAULT_NO_LOCKS`, for tests of what two ceremonies at once do to each other.
 pub fn locks_are_ignored() -> bool {

@@ -230,8 +230,8 @@ impl ClosingDesk<'_> {
         let Committed { plan, manifest, .. } = self.committed;
         let mut anchor = anchor;
         if anchor.slot_of(kept).is_none() {
-            let line = self.judgement.line().chain([self.generation]);
-            anchor = completed(visit.piv, anchor, visit.entry.index, line)?;
+            let line = self.judgement.line_to(self.generation);
+            anchor = completed(visit.piv, anchor, visit.entry.index, line.into_iter())?;
         }
         let slot = anchor.slot_of(kept).ok_or(TokenError::NotInAnchor { public: *kept })?;
         let (mut anchor, gone) = custody::destroy_older_keys(visit.piv, visit.session, anchor, kept)?;
@@ -249,12 +249,11 @@ impl ClosingDesk<'_> {
         Ok(gone.into_iter().collect())
     }
 
-    /// Share keys of this custodian in earlier generations of the line, which the closing must name as gone.
+    /// Share keys of this custodian in the generations that led to this one, which the closing must name as gone.
     fn earlier_keys(&self, index: u8) -> impl Iterator<Item = PublicKey> {
         let generation = self.committed.plan.generation;
-        self.judgement
-            .line()
-            .filter(move |earlier| earlier.generation < generation)
+        let line = self.judgement.line_to(self.generation).into_iter();
+        line.filter(move |earlier| earlier.generation < generation)
             .filter_map(move |earlier| earlier.manifest.share_key(index).map(|key| key.public))
     }
 }

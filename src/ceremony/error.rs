@@ -287,7 +287,9 @@ impl Advice for CeremonyError {
             Self::Randomness(_) => "run the command on another machine",
             Self::Interrupted => "nothing is lost; `claviger status VAULT` says where the vault stands",
             Self::Declined => "run the command again when you are ready",
-            Self::NotEnough { .. } => "nothing is lost and nothing was revealed; bring the other custodians",
+            Self::NotEnough { .. } => {
+                "nothing is lost and nothing was revealed; bring the other custodians, and any newer copy that is asked for above"
+            }
             Self::Elsewhere { .. } => {
                 "bring the medium that that ceremony was written to, and give its directory as a further VAULT; nothing was changed on this token"
             }

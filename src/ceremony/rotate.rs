@@ -12,6 +12,7 @@ use crate::transcript::{Admission, CeremonyKind, Checked, ExceptionKind, Generat
 use crate::vault::cleanup;
 use crate::vault::medium::{Medium, on_one_medium};
 
+use super::branch::to_go_on_over;
 use super::close::{Ratified, close};
 use super::commit::commit;
 use super::open::{Opened, open};
@@ -41,12 +42,17 @@ pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
 
 /// The generation that the next ceremony consumes: current, and ratified. One that was committed and cannot be finished
 /// (a card of its round 1 is gone) can be consumed too: its k shares open, and what comes after closes it as well. That is
-/// an exception that k approvals name.
+/// an exception that k approvals name. So can the last one of a branch of a fork that cannot be settled otherwise.
 ///
 /// # Errors
-/// [`CeremonyError::Unfinished`] if people want to finish it first.
+/// [`CeremonyError::Unfinished`] if people want to finish it first; [`CeremonyError::Judge`] in a fork, if they stop.
 pub(super) fn settled(setting: &mut Setting<'_>) -> Result<(GenerationState, Sofar), CeremonyError> {
-    let current = setting.judgement.current()?.clone();
+    let branch = to_go_on_over(setting)?;
+    let chosen = branch.is_some();
+    let current = match branch {
+        Some(branch) => branch,
+        None => setting.judgement.current()?.clone(),
+    };
     let mut sofar = Sofar::default();
     if !current.ratified {
         let number = current.manifest.plan.number;
@@ -57,7 +63,7 @@ pub(super) fn settled(setting: &mut Setting<'_>) -> Result<(GenerationState, Sof
             word: "over",
             meaning: "it cannot be finished (a card that was in it is gone): go on over it; an exception that k custodians approve",
         };
-        if setting.room.choose("What now?", &[stop, over])? == 0 {
+        if !chosen && setting.room.choose("What now?", &[stop, over])? == 0 {
             return Err(unfinished);
         }
         sofar.exceptions.push(exception(

@@ -131,11 +131,10 @@ fn closings(parent: &GenerationState) -> Vec<IndexedDigest> {
 
 /// The records that no manifest of the line has folded in yet, sorted.
 fn unfolded_records(setting: &Setting<'_>, parent: Option<&GenerationState>) -> Vec<Digest> {
-    if parent.is_none() {
-        return Vec::new();
-    }
+    let Some(parent) = parent else { return Vec::new() };
+    let line = setting.judgement.line_to(parent).into_iter();
     let folded: std::collections::BTreeSet<Digest> =
-        setting.judgement.line().flat_map(|generation| generation.manifest.records.iter().copied()).collect();
+        line.flat_map(|generation| generation.manifest.records.iter().copied()).collect();
     let mut records: Vec<Digest> = setting
         .judgement
         .records

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::interrupt;
 use crate::token::channel::{Channel, ChannelError, Link, Presence, Source};
 
-use transaction::{Held, NotBegun};
+use transaction::{GivenUp, Held, NotBegun};
 
 mod transaction;
 
@@ -152,8 +152,15 @@ impl Link for PcscLink {
 /// A connection in a context of its own: whoever waits in a context keeps all others of that context waiting.
 fn connect(reader: &str) -> Result<Card, ChannelError> {
     let name = CString::new(reader).map_err(|_| ChannelError::Removed { reader: reader.to_owned() })?;
-    let context = Context::establish(Scope::User).map_err(|error| ChannelError::NoService(Some(error)))?;
-    context.connect(&name, ShareMode::Shared, Protocols::ANY).map_err(|error| failed(reader, error))
+    let connected = transaction::patiently(move || {
+        let context = Context::establish(Scope::User)?;
+        context.connect(&name, ShareMode::Shared, Protocols::ANY)
+    });
+    match connected {
+        Ok(connected) => connected.map_err(|error| failed(reader, error)),
+        Err(GivenUp::Stopped) => Err(ChannelError::Interrupted),
+        Err(GivenUp::Busy) => Err(ChannelError::Busy { reader: reader.to_owned() }),
+    }
 }
 
 struct PcscChannel<'a> {

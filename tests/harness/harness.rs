@@ -21,6 +21,7 @@ pub mod scene;
 pub mod table;
 mod terminal;
 pub mod watch;
+pub mod world;
 
 pub use card::{Pull, VirtualCard};
 pub use pcscd::Pcscd;

@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 use super::crew::{NAMES, pin};
 use super::scene::ITEM;
 
+/// The question and the words offered give the place of the way.
+pub type Chooser = Box<dyn FnMut(&str, &[&str]) -> usize>;
+
 /// People in the test's own process.
 #[derive(Default)]
 pub struct People {
@@ -23,6 +26,8 @@ pub struct People {
     pub pins: BTreeMap<String, String>,
     /// Words for the choices that come; the first way when there are none left.
     pub choices: VecDeque<String>,
+    /// Who chooses when no words are left; without it, the first way is taken.
+    pub chooser: Option<Chooser>,
     /// What was shown.
     pub shown: Vec<String>,
     /// Everything that was said, asked and answered, line by line.
@@ -41,6 +46,12 @@ impl People {
     /// Types these words at the choices that come.
     pub fn choosing(mut self, words: &[&str]) -> Self {
         self.choices = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Has `choose` choose.
+    pub fn led_by(mut self, choose: impl FnMut(&str, &[&str]) -> usize + 'static) -> Self {
+        self.chooser = Some(Box::new(choose));
         self
     }
 
@@ -76,7 +87,7 @@ impl Room for People {
     fn choose(&mut self, question: &str, ways: &[Way<'_>]) -> Result<usize, RoomError> {
         let words: Vec<&str> = ways.iter().map(|way| way.word).collect();
         let chosen = match self.choices.pop_front() {
-            None => 0,
+            None => self.chooser.as_mut().map_or(0, |choose| choose(question, &words)),
             Some(word) => words.iter().position(|offered| *offered == word).unwrap_or_else(|| {
                 panic!("{question} offers {words:?}, not {word}\n{}", self.screen);
             }),
@@ -111,6 +122,8 @@ pub enum Command {
     Found,
     /// `recover` of [`ITEM`].
     Recover,
+    /// `recover` of this item, with a grant for so many seconds.
+    RecoverOf(&'static str, i64),
     /// `rotate`.
     Rotate,
     /// `check`.
@@ -145,7 +158,10 @@ impl Site {
             |setting| {
                 match command {
                     Command::Found => found::found(setting)?,
-                    Command::Recover => recover::recover(setting, &request(), &Target::Screen)?,
+                    Command::Recover => recover::recover(setting, &request(ITEM, 3600), &Target::Screen)?,
+                    Command::RecoverOf(item, lasts) => {
+                        recover::recover(setting, &request(item, lasts), &Target::Screen)?;
+                    }
                     Command::Rotate => rotate::rotate(setting)?,
                     Command::Check => check::check(setting)?,
                     Command::Resume => resume::resume(setting, &Target::Screen)?,
@@ -164,14 +180,15 @@ impl Site {
     }
 }
 
-fn request() -> recover::Request {
+/// What is asked for.
+pub fn request(item: &str, lasts: i64) -> recover::Request {
     recover::Request {
-        item: ITEM.parse().unwrap(),
+        item: item.parse().unwrap(),
         credential: Which::Installed,
         incident: "INC-7".to_owned(),
         reason: "the identity provider is down".to_owned(),
         requester: "operations".to_owned(),
-        lasts: 3600,
+        lasts,
     }
 }
 

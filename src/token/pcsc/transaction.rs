@@ -1,7 +1,7 @@
 //! An exclusive transaction, held by a thread of its own.
 //!
-//! SCardBeginTransaction (winscard) waits for as long as another program has the card, and nothing ends that wait. So it is
-//! not the ceremony's thread that waits: that one listens for Ctrl-C, and gives up after a while.
+//! SCardConnect and SCardBeginTransaction (winscard) wait for as long as another program has the card, and nothing ends that
+//! wait. So it is not the ceremony's thread that waits: that one listens for Ctrl-C, and gives up after a while.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -23,6 +23,29 @@ enum Said {
     Answered(Result<Zeroizing<Vec<u8>>, Error>),
     /// Not the thread: Ctrl-C.
     Stopped,
+}
+
+/// What another thread was asked to do was not done in time.
+pub(super) enum GivenUp {
+    /// Ctrl-C.
+    Stopped,
+    /// Another program has the card.
+    Busy,
+}
+
+/// Has another thread do `work`. Where the wait is given up, what comes of it is dropped there.
+pub(super) fn patiently<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, GivenUp> {
+    let (say, said) = channel();
+    let stop = say.clone();
+    let thread = std::thread::Builder::new().name("card".to_owned());
+    let spawned = thread.spawn(move || drop(say.send(Some(work()))));
+    let _cancel = interrupt::on_interrupt(move || drop(stop.send(None)));
+    match said.recv_timeout(PATIENCE) {
+        Ok(Some(done)) => Ok(done),
+        Ok(None) => Err(GivenUp::Stopped),
+        // Without a thread nothing will ever be said.
+        Err(_) => Err(if spawned.is_ok() { GivenUp::Busy } else { GivenUp::Stopped }),
+    }
 }
 
 /// Why there is no transaction.

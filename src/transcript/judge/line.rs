@@ -86,12 +86,19 @@ fn state(
             approvals.insert(index, approval.clone());
         }
     }
+    // A custodian who closed on a copy that was away afterwards may have closed on another one again: then the one counts
+    // that a child lists.
+    let children = manifests.values().filter(|child| child.plan.parent == Some(digest));
+    let listed: BTreeSet<Digest> = children.flat_map(|child| &child.closings).map(|entry| entry.digest).collect();
     let mut closings: BTreeMap<u8, Signed<Closing>> = BTreeMap::new();
     let mut commit = false;
     for dir in &ceremony.dirs {
         for stem in dir.bodies(closing_body) {
             if let Some(Ok(closing)) = closing(snapshot, dir, stem, (manifest, digest)) {
-                closings.entry(closing.body().index).or_insert(closing);
+                let index = closing.body().index;
+                if listed.contains(&closing.digest()) || !closings.contains_key(&index) {
+                    closings.insert(index, closing);
+                }
             }
         }
         let file = dir.bytes(GenerationFile::Commit);

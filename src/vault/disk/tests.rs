@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::*;
 
 /// What changes a file system, or brings it to the medium.
-const CHANGES: [&str; 17] = [
+const CHANGES: [&str; 18] = [
     "unlinkat(",
     "mkdirat(",
     "renameat",
@@ -19,16 +19,17 @@ const CHANGES: [&str; 17] = [
     "syncfs(",
     "sync_all(",
     "sync_data(",
-    "create_dir",
+    "create_dir(",
     "remove_file(",
-    "fs::remove_dir",
+    "remove_dir(",
+    "remove_dir_all(",
     "fs::write(",
     "fs::rename(",
     "OpenOptions",
 ];
 
-/// Software tokens are cards, logs are for tests, a drill makes and removes the directory that it plays in, and the file of a
-/// credential is no file of a vault.
+/// Software tokens are cards, logs are for tests, a drill makes and removes the directory that it plays in, and a credential is
+/// written outside of every vault.
 const ELSEWHERE: [&str; 5] =
     ["fault.rs", "token/trace.rs", "token/soft/source.rs", "cli/drill.rs", "ceremony/reveal/new_file.rs"];
 
