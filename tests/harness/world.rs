@@ -71,7 +71,7 @@ impl World {
                 };
                 (path.clone(), content)
             });
-            CopyView { path: (*copy).to_owned(), files: files.collect(), unread: Vec::new() }
+            CopyView { path: (*copy).to_owned(), files: files.collect(), ..CopyView::default() }
         };
         judge(&Snapshot::new(copies.iter().map(view).collect()).unwrap())
     }
