@@ -30,7 +30,7 @@ fuzz: build-packages cargo
 	fuzz/run $(FUZZ_TARGETS)
 
 lint: cargo
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 
 build-packages:

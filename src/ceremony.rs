@@ -16,6 +16,7 @@ pub mod admission;
 mod anchored;
 pub mod attendance;
 mod attested;
+mod branch;
 pub mod check;
 pub mod close;
 pub mod commit;

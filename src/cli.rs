@@ -15,6 +15,7 @@ use crate::token::soft::SoftSource;
 use crate::token::trace;
 
 pub mod check;
+pub mod copy;
 pub mod drill;
 pub mod enrol;
 pub mod failure;
@@ -69,6 +70,9 @@ pub enum Command {
     Check(check::Check),
     /// Finish a ceremony that was interrupted.
     Resume(resume::Resume),
+    /// The media that a vault is on: one more, all up to date, one less.
+    #[command(subcommand)]
+    Copy(copy::Copy),
     /// Where the vault stands, and what to do next.
     Status(status::Status),
     /// Check every byte of a vault; needs no token and trusts nothing but the vault's words.
@@ -106,6 +110,7 @@ impl Arguments {
             Command::Rotate(rotate) => rotate.run(tokens),
             Command::Check(check) => check.run(tokens),
             Command::Resume(resume) => resume.run(tokens),
+            Command::Copy(copy) => copy.run(),
             Command::Status(status) => status.run(),
             Command::Verify(verify) => verify.run(),
         }

@@ -1,4 +1,4 @@
-//! Parse, run, print the error with its hint, exit code; nothing else.
+//! Parse, run, say the error with its hint, exit code; nothing else.
 
 use std::process::ExitCode;
 
@@ -16,12 +16,14 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     claviger::process::harden_once();
-    match arguments.run() {
+    let outcome = claviger::secret::apart(|| arguments.run());
+    claviger::fault::inspect::stage("end");
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("claviger: error: {}", claviger::error::sentence(&failure));
+            claviger::report::remark(&format!("error: {}", claviger::error::sentence(&failure)));
             if let Some(hint) = failure.hint() {
-                eprintln!("claviger: hint: {hint}");
+                claviger::report::remark(&format!("hint: {hint}"));
             }
             ExitCode::from(failure.exit() as u8)
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sha2::{Digest as _, Sha256};
 
 use crate::encoding::Digest;
@@ -104,10 +104,14 @@ pub fn harden() -> Vec<Weakness> {
 fn lock_memory() -> Result<(), String> {
     let unlimited = Rlimit { current: None, maximum: None };
     let _ = setrlimit(Resource::Memlock, unlimited);
-    let limit = getrlimit(Resource::Memlock).current;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if let Some(limit) = limit.filter(|_| !may_lock(&status)) {
-        return Err(format!("only {} KiB are allowed", limit / 1024));
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    if !may_lock(&read("/proc/self/status")) {
+        // Read there, and not asked for with prlimit(2): a sandbox may forbid that, and rustix does not expect it.
+        match locked_limit(&read("/proc/self/limits")) {
+            Some(Limit::None) => {}
+            Some(Limit::Bytes(bytes)) => return Err(format!("only {} KiB are allowed", bytes / 1024)),
+            None => return Err("how much is allowed cannot be read".to_owned()),
+        }
     }
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     mlockall(flags).map_err(|error| error.to_string())
@@ -156,6 +160,15 @@ pub fn weaknesses() -> Vec<String> {
 /// # Errors
 /// If `/proc/self/exe` cannot be read.
 pub fn own_digest() -> io::Result<Digest> {
+    static OWN: OnceLock<Digest> = OnceLock::new();
+    if let Some(known) = OWN.get() {
+        return Ok(*known);
+    }
+    let digest = digest_of_program()?;
+    Ok(*OWN.get_or_init(|| digest))
+}
+
+fn digest_of_program() -> io::Result<Digest> {
     let mut program = std::fs::File::open("/proc/self/exe")?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
@@ -185,6 +198,22 @@ fn tracer(status: &str) -> Option<u32> {
 fn may_lock(status: &str) -> bool {
     let effective = field(status, "CapEff").and_then(|hex| u64::from_str_radix(hex, 16).ok());
     effective.is_some_and(|bits| bits & 1 << 14 != 0)
+}
+
+/// How much memory may be locked.
+#[derive(Debug, PartialEq, Eq)]
+enum Limit {
+    None,
+    Bytes(u64),
+}
+
+/// The soft limit in the line `Max locked memory` of `/proc/self/limits`, in bytes (proc(5)).
+fn locked_limit(limits: &str) -> Option<Limit> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(Limit::None),
+        bytes => bytes.parse().ok().map(Limit::Bytes),
+    }
 }
 
 /// Interfaces that are up and could carry something: `IFF_UP` without `IFF_LOOPBACK`, and not known to be unplugged

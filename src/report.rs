@@ -6,6 +6,9 @@ use std::io::Write;
 
 use serde_json::Value;
 
+use crate::transcript::document::is_text;
+
+pub mod copies;
 pub mod status;
 pub mod tokens;
 pub mod verify;
@@ -30,7 +33,13 @@ pub fn json(value: &Value) {
     let _ = writeln!(std::io::stdout(), "{value:#}");
 }
 
-/// Prints a remark for people on standard error.
+/// Prints a remark for people on standard error. Nothing in it steers the terminal.
 pub fn remark(remark: &str) {
-    let _ = writeln!(std::io::stderr(), "claviger: {remark}");
+    let _ = writeln!(std::io::stderr(), "claviger: {}", readable(remark));
+}
+
+/// Names of files, readers and copies come from anywhere: nothing of them may move the cursor, hide text or turn it around.
+pub fn readable(text: &str) -> String {
+    let shown = |c: char| is_text(c.encode_utf8(&mut [0; 4]));
+    text.chars().map(|c| if shown(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }

@@ -3,10 +3,34 @@
 //! A secret is filled in place, lives in one heap block that never moves, and is zeroed when dropped. None of these
 //! types can be cloned, copied, compared with `==`, printed or serialized; the assertions at the end hold that.
 //!
-//! Not promised here: copies that other libraries make while they work. Those fall to the zeroing allocator and the
-//! locked memory of the process (`docs/threat-model.md`).
+//! Copies that other libraries make while they work fall to the zeroing allocator where they are on the heap, and to
+//! [`apart`] where they are on the stack. Not promised here: registers (`docs/threat-model.md`).
 
 use zeroize::{Zeroize, Zeroizing};
+
+/// Words of the stack that [`apart`] overwrites: 512 KiB, several times what the deepest computation here uses.
+const STACK_WORDS: usize = 64 * 1024;
+
+/// Does `work` and overwrites the part of the stack on which it was done: libraries leave scalars, keys and what they
+/// compute with in their frames. What `work` returns must not hold a secret inline: it would be moved through frames that stay.
+#[inline(never)]
+pub fn apart<T>(work: impl FnOnce() -> T) -> T {
+    let result = below(work);
+    wipe_stack();
+    result
+}
+
+/// A frame of its own, below the one that stays.
+#[inline(never)]
+fn below<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+fn wipe_stack() {
+    // Zeros are written when the array is made; what might be read by somebody unknown is not left out by the compiler.
+    std::hint::black_box(&mut [0u64; STACK_WORDS]);
+}
 
 macro_rules! secret_bytes {
     ($(#[$meta:meta])* $name:ident, $size:expr) => {

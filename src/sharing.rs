@@ -14,7 +14,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::encoding::{Digest, PublicKey};
 use crate::error::{Advice, Exit};
-use crate::secret::{Root, ShareValue};
+use crate::fault::inspect;
+use crate::secret::{self, Root, ShareValue};
 
 #[cfg(test)]
 mod tests;
@@ -134,6 +135,10 @@ impl CheckedShare {
 /// # Errors
 /// [`SharingError::Randomness`], or whatever [`check`] finds wrong with what was made.
 pub fn split(threshold: &Threshold) -> Result<Split, SharingError> {
+    secret::apart(|| split_random(threshold))
+}
+
+fn split_random(threshold: &Threshold) -> Result<Split, SharingError> {
     let k = usize::from(threshold.k);
     // The coefficients, as the library wants them: the root is the value of the first, the others are identifiers.
     let mut polynomial = Zeroizing::new(vec![LibraryShare::default(); k]);
@@ -142,6 +147,7 @@ pub fn split(threshold: &Threshold) -> Result<Split, SharingError> {
         random_scalar(&mut place.0)?;
     }
     let root = Root::fill(|bytes| write_scalar(&polynomial[0].value.0, bytes));
+    inspect::secret("root", root.expose_secret());
     let mut points = Vec::with_capacity(k);
     for (degree, coefficient) in polynomial.iter().enumerate() {
         let scalar = if degree == 0 { &coefficient.value.0 } else { &coefficient.identifier.0 };
@@ -166,12 +172,17 @@ pub fn split(threshold: &Threshold) -> Result<Split, SharingError> {
 /// # Errors
 /// [`SharingError::Index`], [`SharingError::Range`] or [`SharingError::Mismatch`]; the share is gone then.
 pub fn check(commitments: &Commitments, index: u8, share: ShareValue) -> Result<CheckedShare, SharingError> {
+    secret::apart(|| check_share(commitments, index, share))
+}
+
+fn check_share(commitments: &Commitments, index: u8, share: ShareValue) -> Result<CheckedShare, SharingError> {
     let identifier = identifier(index)?;
     let value = scalar_of(share.expose_secret()).ok_or(SharingError::Range { index })?;
     let mut candidate = Zeroizing::new(LibraryShare { identifier, value: IdentifierPrimeField(*value) });
     let verdict = commitments.library().verify_share(&*candidate);
     candidate.zeroize();
     verdict.map_err(|_| SharingError::Mismatch { index })?;
+    inspect::secret("share", share.expose_secret());
     Ok(CheckedShare { index, value: share, commitments: commitments.digest() })
 }
 
@@ -180,6 +191,10 @@ pub fn check(commitments: &Commitments, index: u8, share: ShareValue) -> Result<
 /// # Errors
 /// [`SharingError::Duplicate`], [`SharingError::Foreign`], [`SharingError::TooFew`], [`SharingError::Root`].
 pub fn combine(commitments: &Commitments, shares: Vec<CheckedShare>) -> Result<Root, SharingError> {
+    secret::apart(|| combine_checked(commitments, shares))
+}
+
+fn combine_checked(commitments: &Commitments, shares: Vec<CheckedShare>) -> Result<Root, SharingError> {
     let digest = commitments.digest();
     let mut seen = [false; 256];
     for share in &shares {
@@ -203,7 +218,9 @@ pub fn combine(commitments: &Commitments, shares: Vec<CheckedShare>) -> Result<R
     if public_key(ProjectivePoint::GENERATOR * root.0) != commitments.0.first().copied() {
         return Err(SharingError::Root);
     }
-    Ok(Root::fill(|bytes| write_scalar(&root.0, bytes)))
+    let root = Root::fill(|bytes| write_scalar(&root.0, bytes));
+    inspect::secret("root", root.expose_secret());
+    Ok(root)
 }
 
 fn identifier(index: u8) -> Result<Element, SharingError> {

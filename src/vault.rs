@@ -2,19 +2,28 @@
 //! (`docs/format.md`, section 2).
 //!
 //! A file is never changed once it has its name. It is written as `NAME.part`, brought to the medium, given its name only
-//! if nothing has that name, and read back. Rename alone is not relied on: removable media are often FAT.
+//! if nothing has that name, and read back. Rename alone is not relied on: removable media are often FAT. A damaged file
+//! is removed when the right bytes stand beside it as `NAME.part`, and not before. Every change goes through [`disk`], and
+//! nothing else changes a file.
 //!
 //! Not promised here: that what was read is right. That is said by [`crate::transcript::judge()`].
 
+pub mod add;
 pub mod cleanup;
 pub mod copies;
 pub mod copy;
 pub mod create;
+pub mod disk;
 pub mod layout;
+pub mod mark;
 pub mod medium;
 pub mod merge;
+pub mod repair;
+pub mod sync;
+pub mod withdraw;
 
 mod read;
+mod settle;
 mod write;
 
 use std::io;
@@ -24,11 +33,14 @@ use crate::encoding::Digest;
 use crate::error::{Advice, Exit};
 use crate::transcript::snapshot::SnapshotError;
 
+pub use add::add;
 pub use cleanup::{Cleaned, cleanup};
 pub use copies::{Copies, Failure, Lock, Unavailable, Written};
 pub use create::create;
 pub use medium::Medium;
 pub use merge::Merged;
+pub use sync::{Synced, SyncedCopy, sync};
+pub use withdraw::{Withdrawal, consider};
 
 /// A copy of a vault could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +67,14 @@ pub enum VaultError {
         /// The copy.
         copy: PathBuf,
     },
+    /// The copy could not be written when the ceremony began; so its plan does not name it, and nothing is written there.
+    #[error("nothing is written to {}: {}", copy.display(), if *full { "it is full" } else { "it cannot be written" })]
+    SetAside {
+        /// The copy.
+        copy: PathBuf,
+        /// It has too little room for one more generation.
+        full: bool,
+    },
     /// A copy that was there when the copies were opened is not there any more, or is of another vault now.
     #[error("a copy was taken away or exchanged while it was in use")]
     Changed,
@@ -71,6 +91,42 @@ pub enum VaultError {
         first: PathBuf,
         /// Another path to the same place.
         second: PathBuf,
+    },
+    /// The directory is a copy of another vault.
+    #[error("{} is a copy of another vault", copy.display())]
+    OtherVault {
+        /// The directory.
+        copy: PathBuf,
+    },
+    /// A copy may not be given a mark of its own yet.
+    #[error("{} does not count as a copy: {reason}", copy.display())]
+    Incomplete {
+        /// The copy.
+        copy: PathBuf,
+        /// What stands against it, as a clause.
+        reason: String,
+    },
+    /// The copy that is to go is not here.
+    #[error("{} is not here, so nothing is removed from it: {why}", copy.display())]
+    NotHere {
+        /// Its path.
+        copy: PathBuf,
+        /// Why it cannot be read.
+        why: String,
+    },
+    /// No other copy that counts would be left.
+    #[error("{} is the last copy that counts among those that are here", copy.display())]
+    LastCopy {
+        /// The copy.
+        copy: PathBuf,
+    },
+    /// The copy has what no other one has.
+    #[error("{} has files that no other copy here has: {}", copy.display(), files.join(", "))]
+    OnlyThere {
+        /// The copy.
+        copy: PathBuf,
+        /// The first of these files.
+        files: Vec<String>,
     },
     /// A new vault cannot be made in a directory that has something in it.
     #[error("{} is not empty, so no vault is made there (found {found})", copy.display())]
@@ -163,6 +219,9 @@ fn list(failures: &[Failure]) -> String {
 
 /// What happened, in words for people who do not know errno.
 fn reason(error: &io::Error) -> String {
+    if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+        return "the medium has an error there".to_owned();
+    }
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "it is full".to_owned(),
         io::ErrorKind::FileTooLarge => "the file is too large for it".to_owned(),
@@ -181,6 +240,21 @@ impl Advice for VaultError {
             Self::Changed => "run the command again, with all copies in place",
             Self::NoVault { .. } => "check the path, and that the medium is mounted",
             Self::Unmarked { .. } => "use another copy; `claviger verify` says what is wrong with this one",
+            Self::OtherVault { .. } => {
+                "nothing was changed there; give a new or empty directory, or a copy of this vault"
+            }
+            Self::Incomplete { .. } => {
+                "bring the vault's other copies and run `claviger copy sync` with all of them; the files are left as they are"
+            }
+            Self::NotHere { .. } => {
+                "check the path, and that the medium is mounted; a copy that is lost needs no command: make another with `claviger copy add`"
+            }
+            Self::LastCopy { .. } => "give the copies that stay as well; without one that counts nothing is removed",
+            Self::OnlyThere { .. } => "run `claviger copy sync` with all copies first; nothing was removed",
+            Self::SetAside { full: true, .. } => {
+                "make room on it (nothing that is in the vault), or use another medium: `claviger copy add`"
+            }
+            Self::SetAside { .. } => "remount it for writing, or use another medium: `claviger copy add`",
             Self::InUse { .. } => "finish or stop the other claviger first",
             Self::Same { .. } => "give each copy once; copies belong on different media",
             Self::NotEmpty { .. } => {
@@ -219,9 +293,12 @@ impl Advice for VaultError {
     fn exit(&self) -> Exit {
         match self {
             Self::Snapshot(error) => error.exit(),
-            Self::TooMuch { .. } | Self::Conflict { .. } | Self::Altered { .. } | Self::Missing { .. } => {
-                Exit::Verification
-            }
+            Self::TooMuch { .. }
+            | Self::Conflict { .. }
+            | Self::Altered { .. }
+            | Self::Missing { .. }
+            | Self::Incomplete { .. } => Exit::Verification,
+            Self::LastCopy { .. } | Self::OnlyThere { .. } => Exit::Refused,
             Self::NoCopy { .. }
             | Self::TooFewCopies { .. }
             | Self::Changed
@@ -230,6 +307,9 @@ impl Advice for VaultError {
             | Self::InUse { .. }
             | Self::Same { .. }
             | Self::NotEmpty { .. }
+            | Self::OtherVault { .. }
+            | Self::NotHere { .. }
+            | Self::SetAside { .. }
             | Self::NotRegular { .. }
             | Self::Path { .. }
             | Self::Io { .. }

@@ -124,3 +124,22 @@ fn a_service_ends_with_its_test() {
     drop(pcscd);
     assert!(std::os::unix::net::UnixStream::connect(&socket).is_err());
 }
+
+#[test]
+fn people_in_this_process_hold_the_ceremonies_that_a_terminal_holds() {
+    use harness::inside::{Command, People, Site};
+    let scene = harness::scene::Scene::new(2, 3);
+    let site = Site { dir: scene.place.path("") };
+    let points = std::rc::Rc::new(std::cell::Cell::new(0));
+    let start = std::time::Instant::now();
+    let count = points.clone();
+    let watch = claviger::fault::watch(move |_| count.set(count.get() + 1));
+    let mut people = People::of(&[0, 2]);
+    site.hold(Command::Recover, &["vault", "copy"], &mut people).unwrap();
+    drop(watch);
+    assert_eq!(people.shown, [harness::scene::SECRET], "{}", people.screen);
+    assert!(points.get() > 1000, "{} points", points.get());
+    println!("a recover of 2-of-3: {:.2?}, {} points", start.elapsed(), points.get());
+    site.hold(Command::Check, &["vault", "copy"], &mut People::of(&[0, 1, 2])).unwrap();
+    scene.no_try_was_lost();
+}

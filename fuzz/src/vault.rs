@@ -300,8 +300,16 @@ fn facts(judgement: &Judgement) -> impl PartialEq + std::fmt::Debug {
 
 fn show(judgement: &Judgement) {
     let now = "2026-06-01T00:00:00Z".parse().expect("a time");
-    let terms =
-        report::status::Terms { name: None, now, check_days: 90, rotate_days: 365, copies: 2, unavailable: &[] };
+    let terms = report::status::Terms {
+        name: None,
+        now,
+        check_days: 90,
+        rotate_days: 365,
+        copies: 2,
+        unavailable: &[],
+        foreign: &[],
+        media: &[],
+    };
     for text in [report::verify::text(judgement, &[]), report::status::text(judgement, &terms)] {
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "what is shown moves the cursor");
     }

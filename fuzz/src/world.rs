@@ -305,7 +305,7 @@ impl World {
             self.files.iter().map(|(path, bytes)| (path.clone(), content(path, bytes))).collect();
         let mark = CopyMark::new(Self::copy_id(copy), self.vault()).encode();
         files.insert("copy.json".to_owned(), content("copy.json", &mark));
-        CopyView { path: format!("/copy/{}", copy + 1), files, unread: Vec::new() }
+        CopyView { path: format!("/copy/{}", copy + 1), files, ..CopyView::default() }
     }
 }
 

@@ -75,7 +75,7 @@ pub fn may_join(
         let excused = plan.parent.is_none() || excepted(plan, ExceptionKind::AnchorMissing, custodian);
         return if excused { Ok(Welcome::Joins) } else { Err(Hindrance::NoAnchor) };
     };
-    check_line(anchor, plan.generation - 1, judgement)?;
+    check_line(anchor, plan, judgement)?;
     if anchor.number > judgement.highest_number.saturating_add(NUMBER_WINDOW) {
         return Err(Hindrance::ImpossibleNumber { shown: anchor.number });
     }
@@ -110,11 +110,15 @@ pub fn may_close(
         let excused = excepted(plan, ExceptionKind::AnchorMissing, custodian);
         return if excused { Ok(Welcome::Joins) } else { Err(Hindrance::NoAnchor) };
     };
-    if anchor.closed == plan.generation {
-        let same = anchor.manifest == Some(*manifest);
-        return if same { Ok(Welcome::HasClosed) } else { Err(Hindrance::OtherLine { closed: anchor.closed }) };
+    if anchor.closed != plan.generation {
+        check_line(anchor, plan, judgement)?;
+    } else if anchor.manifest != Some(*manifest) {
+        return Err(Hindrance::OtherLine { closed: anchor.closed });
+    } else if anchor.number <= plan.number || has_closing(custodian, plan, manifest, judgement) {
+        return Ok(Welcome::HasClosed);
     }
-    check_line(anchor, plan.generation - 1, judgement)?;
+    // It closed this generation, joined a later ceremony, and these copies lack its closing: to close once more would
+    // destroy the share key that it made there.
     match &anchor.ceremony {
         Some(ceremony) if ceremony.id == *id => Ok(Welcome::InThisCeremony),
         Some(ceremony) if !is_settled(ceremony, judgement) => {
@@ -126,21 +130,32 @@ pub fn may_close(
     }
 }
 
-fn check_line(anchor: &Anchor, current: u64, judgement: &Judgement) -> Result<(), Hindrance> {
+/// What the token closed must be a generation before the one of `plan`. In a fork that is not in the line as far as it
+/// goes, but on the branch of the plan.
+fn check_line(anchor: &Anchor, plan: &Plan, judgement: &Judgement) -> Result<(), Hindrance> {
     let closed = anchor.closed;
-    if closed > current {
+    if closed >= plan.generation {
         return Err(Hindrance::Ahead { closed });
     }
     match anchor.manifest {
-        Some(manifest) if closed > 0 && !is_in_line(judgement, closed, &manifest) => {
+        Some(manifest) if closed > 0 && !is_before(judgement, plan, closed, &manifest) => {
             Err(Hindrance::OtherLine { closed })
         }
         _ => Ok(()),
     }
 }
 
-fn is_in_line(judgement: &Judgement, number: u64, manifest: &Digest) -> bool {
-    judgement.generation(manifest).is_some_and(|generation| generation.in_line && generation.generation == number)
+fn is_before(judgement: &Judgement, plan: &Plan, number: u64, manifest: &Digest) -> bool {
+    let Some(parent) = plan.parent.and_then(|parent| judgement.generation(&parent)) else { return false };
+    let mut before = judgement.line_to(parent).into_iter();
+    before.any(|state| state.committed && state.generation == number && state.digest == *manifest)
+}
+
+/// Whether this custodian's closing of the generation is here.
+fn has_closing(custodian: &str, plan: &Plan, manifest: &Digest, judgement: &Judgement) -> bool {
+    let entry = plan.roster.iter().find(|entry| entry.name.as_str() == custodian);
+    let state = judgement.generation(manifest);
+    entry.zip(state).is_some_and(|(entry, state)| state.closings.contains_key(&entry.index))
 }
 
 fn may_leave(ceremony: &CeremonyMark, plan: &Plan, judgement: &Judgement) -> bool {

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use crate::ceremony::CeremonyError;
 use crate::encoding::{Digest, Name, PublicKey, Signature};
 use crate::error::Advice;
+use crate::fault::inspect;
 use crate::interrupt;
 use crate::room::{Room, Way};
-use crate::secret::Pin;
+use crate::secret::{self, Pin};
 use crate::token::TokenError;
 use crate::token::anchor::Anchor;
 use crate::token::channel::{ChannelError, Presence, Source};
@@ -230,6 +231,13 @@ impl<'r> Round<'r> {
         let looked = match look(source, presence, &self.vault) {
             Ok(looked) => looked,
             Err(TokenError::Channel(ChannelError::Removed { .. })) => return Ok(None),
+            Err(TokenError::Channel(ChannelError::Interrupted)) => return Err(CeremonyError::Interrupted),
+            Err(error @ TokenError::Channel(ChannelError::Busy { .. })) => {
+                room.warn(&format!("The card in {reader} cannot be asked whose it is: {error}."));
+                room.say("   Nothing was done with it. Close the other program (gpg-agent, ykman, a browser).");
+                self.deferred.insert(presence.clone());
+                return Ok(None);
+            }
             Err(error) => {
                 room.warn(&format!("The card in {reader} cannot be used: {}.", crate::error::sentence(&error)));
                 self.passed.insert(presence.clone());
@@ -283,8 +291,9 @@ impl<'r> Round<'r> {
         desk: &mut D,
     ) -> Result<Option<(u8, D::Outcome)>, CeremonyError> {
         let vault = self.vault;
-        match serve_with_pin(&vault, presence, entry, source, room, desk) {
+        match secret::apart(|| serve_with_pin(&vault, presence, entry, source, room, desk)) {
             Ok(Some(outcome)) => {
+                inspect::stage(&format!("served {}", entry.name));
                 self.served.insert(entry.index);
                 self.excluded.retain(|(name, _)| name != entry.name.as_str());
                 self.passed.insert(presence.clone());
@@ -294,6 +303,7 @@ impl<'r> Round<'r> {
                 self.deferred.insert(presence.clone());
                 Ok(None)
             }
+            Err(ServeError::Token(TokenError::Channel(ChannelError::Interrupted))) => Err(CeremonyError::Interrupted),
             Err(ServeError::Token(error)) => {
                 room.warn(&format!("{}'s card: {}.", entry.name, crate::error::sentence(&error)));
                 if let Some(hint) = error.hint() {
@@ -389,7 +399,7 @@ fn serve_with_pin<D: Desk>(
             return Err(ServeError::Excluded("it is not the card that was there a moment ago".to_owned()));
         }
         match piv.verify_pin(&pin) {
-            Ok(()) => {}
+            Ok(()) => inspect::stage(&format!("pin {}", entry.name)),
             Err(error @ TokenError::WrongPin { .. }) => {
                 room.warn(&format!("{}.", crate::error::sentence(&error)));
                 continue;

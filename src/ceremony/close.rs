@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::encoding::{Document, PublicKey, Time};
+use crate::fault::inspect;
 use crate::policy::{Policy, Touch};
 use crate::room::Room;
 use crate::sharing::CheckedShare;
@@ -26,7 +27,7 @@ use super::commit::Committed;
 use super::open::{describe, open_share, refused, sealed_share};
 use super::{CeremonyError, Setting};
 
-/// Evidence that the generation is ratified, with k of its shares. Consumed by the reveal.
+/// Evidence that the generation is ratified, with k of its shares if there is something to reveal. Consumed by the reveal.
 pub struct Ratified {
     pub(super) generation: GenerationState,
     pub(super) shares: Vec<CheckedShare>,
@@ -52,7 +53,7 @@ pub fn close(setting: &mut Setting<'_>, committed: Committed) -> Result<Ratified
     {
         let Setting { copies, judgement, policy, source, room, .. } = setting;
         let mut desk = ClosingDesk { committed: &committed, generation: &generation, copies, judgement, policy };
-        shares.extend(round.run(*source, *room, &mut desk)?.into_iter().map(|(_, share)| share));
+        shares.extend(round.run(*source, *room, &mut desk)?.into_iter().filter_map(|(_, share)| share));
     }
     loop {
         setting.rejudge()?;
@@ -75,7 +76,7 @@ pub fn close(setting: &mut Setting<'_>, committed: Committed) -> Result<Ratified
             }
             error => error,
         });
-        shares.push(next?.1);
+        shares.extend(next?.1);
     }
 }
 
@@ -118,7 +119,7 @@ struct ClosingDesk<'a> {
 }
 
 impl Desk for ClosingDesk<'_> {
-    type Outcome = CheckedShare;
+    type Outcome = Option<CheckedShare>;
 
     fn admit(
         &mut self,
@@ -147,7 +148,7 @@ impl Desk for ClosingDesk<'_> {
         }
     }
 
-    fn serve(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<CheckedShare, ServeError> {
+    fn serve(&mut self, visit: &mut Visit<'_, '_>, room: &mut dyn Room) -> Result<Self::Outcome, ServeError> {
         let Committed { plan, id, manifest, .. } = self.committed;
         let name = visit.entry.name.as_str();
         let anchor = match may_close(visit.anchor.as_ref(), name, plan, id, manifest, self.judgement) {
@@ -161,12 +162,14 @@ impl Desk for ClosingDesk<'_> {
         }
         let share = open_share(self.copies, self.generation, &plan.vault, visit, &anchor);
         let share = share.map_err(|error| refused(self.copies, plan, plan.generation, visit, error))?;
+        inspect::stage(&format!("share {name}"));
         let index = visit.entry.index;
         if !self.generation.closings.contains_key(&index) {
             self.prove_and_close(visit, anchor)?;
         }
         room.say(&format!("{} has proven the share and closed. The card can be taken out.", visit.entry.name));
-        Ok(share)
+        // Only a reveal needs the shares. Otherwise none stays in memory.
+        Ok(plan.grant.is_some().then_some(share))
     }
 }
 
@@ -227,8 +230,8 @@ impl ClosingDesk<'_> {
         let Committed { plan, manifest, .. } = self.committed;
         let mut anchor = anchor;
         if anchor.slot_of(kept).is_none() {
-            let line = self.judgement.line().chain([self.generation]);
-            anchor = completed(visit.piv, anchor, visit.entry.index, line)?;
+            let line = self.judgement.line_to(self.generation);
+            anchor = completed(visit.piv, anchor, visit.entry.index, line.into_iter())?;
         }
         let slot = anchor.slot_of(kept).ok_or(TokenError::NotInAnchor { public: *kept })?;
         let (mut anchor, gone) = custody::destroy_older_keys(visit.piv, visit.session, anchor, kept)?;
@@ -246,12 +249,11 @@ impl ClosingDesk<'_> {
         Ok(gone.into_iter().collect())
     }
 
-    /// Share keys of this custodian in earlier generations of the line, which the closing must name as gone.
+    /// Share keys of this custodian in the generations that led to this one, which the closing must name as gone.
     fn earlier_keys(&self, index: u8) -> impl Iterator<Item = PublicKey> {
         let generation = self.committed.plan.generation;
-        self.judgement
-            .line()
-            .filter(move |earlier| earlier.generation < generation)
+        let line = self.judgement.line_to(self.generation).into_iter();
+        line.filter(move |earlier| earlier.generation < generation)
             .filter_map(move |earlier| earlier.manifest.share_key(index).map(|key| key.public))
     }
 }

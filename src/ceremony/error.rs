@@ -1,5 +1,7 @@
 //! What can stop a ceremony.
 
+use std::path::{Path, PathBuf};
+
 use crate::credential::CredentialError;
 use crate::encoding::{Digest, EncodingError};
 use crate::error::{Advice, Exit};
@@ -66,6 +68,23 @@ pub enum CeremonyError {
         /// Why it failed.
         #[source]
         source: std::io::Error,
+    },
+    /// The file for the credential cannot be made. Nothing of the credential is left there.
+    #[error("the credential cannot be written to {}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The grant is longer than the policy allows.
+    #[error("the policy allows grants of at most {limit} seconds, and {asked} were asked for")]
+    GrantTooLong {
+        /// The policy's limit.
+        limit: i64,
+        /// What was asked for.
+        asked: i64,
     },
     /// The operating system has no randomness.
     #[error("the operating system has no randomness to give")]
@@ -225,6 +244,12 @@ impl CeremonyError {
         }
     }
 
+    /// An error of the file for the credential.
+    pub(super) fn output(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Output { path, source }
+    }
+
     /// An error of a file or pipe, with what was tried.
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
@@ -249,10 +274,22 @@ impl Advice for CeremonyError {
                 "nothing was committed and nothing is lost; run the command again, and keep this message for the people who maintain claviger"
             }
             Self::Io { .. } => "nothing is lost; mend the cause",
+            Self::Output { source, .. } => match source.kind() {
+                std::io::ErrorKind::AlreadyExists => "nothing was overwritten; give another name with --out FILE",
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    "nothing of it is left there; give a place with room with --out FILE, or use the screen"
+                }
+                _ => {
+                    "nothing of it is left there; give a directory that is there and can be written to with --out FILE, or use the screen"
+                }
+            },
+            Self::GrantTooLong { .. } => "ask for less with --for",
             Self::Randomness(_) => "run the command on another machine",
             Self::Interrupted => "nothing is lost; `claviger status VAULT` says where the vault stands",
             Self::Declined => "run the command again when you are ready",
-            Self::NotEnough { .. } => "nothing is lost and nothing was revealed; bring the other custodians",
+            Self::NotEnough { .. } => {
+                "nothing is lost and nothing was revealed; bring the other custodians, and any newer copy that is asked for above"
+            }
             Self::Elsewhere { .. } => {
                 "bring the medium that that ceremony was written to, and give its directory as a further VAULT; nothing was changed on this token"
             }
@@ -320,6 +357,7 @@ impl Advice for CeremonyError {
             Self::Encoding(_)
             | Self::Script(_)
             | Self::Io { .. }
+            | Self::Output { .. }
             | Self::Randomness(_)
             | Self::NoItem { .. }
             | Self::Root(_)
@@ -334,6 +372,7 @@ impl Advice for CeremonyError {
             | Self::CopiesMissing { .. }
             | Self::TooFewCopies { .. }
             | Self::GrantOver { .. }
+            | Self::GrantTooLong { .. }
             | Self::WrongTokens { .. }
             | Self::Enrolments { .. }
             | Self::Threshold { .. } => Exit::Refused,

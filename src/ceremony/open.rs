@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::encoding::{Digest, Document, Time};
+use crate::fault::inspect;
 use crate::policy::{Policy, Touch};
 use crate::room::{Room, Way};
 use crate::sharing::CheckedShare;
@@ -50,6 +51,7 @@ pub fn open(setting: &mut Setting<'_>, plan: Plan) -> Result<Opened, CeremonyErr
     let directory = layout::directory(&setting.judgement, plan.generation, &id);
     let Setting { copies, judgement, policy, roots, source, room, .. } = setting;
     write(copies, policy, &plan, &layout::plan(&directory), &plan.encode())?;
+    inspect::stage("plan");
     let parent = plan.parent.and_then(|parent| judgement.generation(&parent)).cloned();
     let needed = if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) };
     let roster = parent.as_ref().map_or(&plan.roster, |parent| &parent.manifest.plan.roster).clone();
@@ -125,6 +127,7 @@ impl Desk for Approving<'_> {
         }
         let share = open_share(self.copies, parent, &self.plan.vault, visit, &anchor);
         let share = share.map_err(|error| refused(self.copies, self.plan, parent.generation, visit, error))?;
+        inspect::stage(&format!("share {name}"));
         room.say(&format!("{name} has approved, and the share is right. The card can be taken out."));
         Ok(Some(share))
     }

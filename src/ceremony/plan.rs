@@ -1,10 +1,15 @@
 //! The plan of a ceremony: what k custodians will approve, made from what the copies prove. And what people read of it.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use crate::encoding::{Digest, Document, Nonce16, Time};
 use crate::transcript::document::MAX_TEXT;
 use crate::transcript::{
-    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage, Which,
+    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage,
+    Which, serves_alone,
 };
+use crate::vault::Copies;
 
 use super::setting::clock_is_behind;
 use super::{CeremonyError, Setting};
@@ -63,15 +68,18 @@ pub(super) fn following(
 
 /// The ids of the copies that can be written, sorted; fewer than the policy asks for need an exception.
 pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec<Nonce16>, CeremonyError> {
-    let mut copies = writable_ids(setting);
-    copies.sort();
-    copies.dedup();
+    let (copies, whole) = writable_ids(setting)?;
     let wanted = usize::from(setting.policy.copies);
-    if copies.len() < wanted && !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::Copies) {
-        let have = copies.len();
-        let question = format!(
-            "The policy wants {wanted} copies of the vault on separate media, and {have} can be written here. What now?"
-        );
+    if whole < wanted && !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::Copies) {
+        let have = whole;
+        let good = if whole < copies.len() { "can be written here and would do alone" } else { "can be written here" };
+        let question =
+            format!("The policy wants {wanted} copies of the vault on separate media, and {have} {good}. What now?");
+        if whole < copies.len() {
+            let paths = setting.copies.paths();
+            let command = crate::report::copies::sync_command(paths.iter().map(PathBuf::as_path));
+            setting.room.warn(&format!("A damaged copy does not count. To mend it, stop here and run: {command}"));
+        }
         let stop = Way { word: "stop", meaning: "stop, and come back with more media (each as a further VAULT)" };
         let go = Way { word: "go", meaning: "go on with fewer; this is an exception that the custodians approve" };
         if setting.room.choose(&question, &[stop, go])? == 0 {
@@ -87,17 +95,28 @@ pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec
     Ok(copies)
 }
 
-/// The ids of the copies here that can be written.
-fn writable_ids(setting: &Setting<'_>) -> Vec<Nonce16> {
-    let writable: Vec<String> = setting
-        .copies
-        .media()
-        .into_iter()
-        .filter(|medium| medium.writable)
-        .map(|medium| medium.path.display().to_string())
-        .collect();
-    let here = setting.judgement.copies.iter().filter(|copy| writable.contains(&copy.path));
-    here.filter_map(|copy| copy.id).collect()
+/// The ids of the copies here that are written to, sorted, and how many of them would do if all others were lost. A damaged
+/// copy is written to and named as well: what may get a COMMIT is named. It does not count, for it is no backup.
+fn writable_ids(setting: &Setting<'_>) -> Result<(Vec<Nonce16>, usize), CeremonyError> {
+    let snapshot = setting.copies.snapshot()?;
+    let (mut ids, mut whole) = (BTreeSet::new(), BTreeSet::new());
+    for place in writable(setting.copies, &setting.judgement) {
+        let Some(id) = setting.judgement.copies[place].id else { continue };
+        ids.insert(id);
+        let view = snapshot.copies.iter().position(|view| view.path == setting.judgement.copies[place].path);
+        if view.is_some_and(|view| serves_alone(&snapshot, view, &setting.judgement)) {
+            whole.insert(id);
+        }
+    }
+    Ok((ids.into_iter().collect(), whole.len()))
+}
+
+/// Places in [`Judgement::copies`] of the copies that are written to.
+pub(super) fn writable(copies: &Copies, judgement: &Judgement) -> Vec<usize> {
+    let media = copies.media();
+    let writable = media.iter().filter(|medium| medium.writable && !medium.full);
+    let paths: Vec<String> = writable.map(|medium| medium.path.display().to_string()).collect();
+    (0..judgement.copies.len()).filter(|place| paths.contains(&judgement.copies[*place].path)).collect()
 }
 
 /// The ids of the copies here on which this ceremony was begun.

@@ -33,6 +33,10 @@ pub struct Request {
 pub fn recover(setting: &mut Setting<'_>, request: &Request, target: &Target) -> Result<(), CeremonyError> {
     setting.check_tokens()?;
     target.check()?;
+    let limit = setting.policy.grant_limit;
+    if request.lasts > limit {
+        return Err(CeremonyError::GrantTooLong { limit, asked: request.lasts });
+    }
     let (parent, sofar) = rotate::settled(setting)?;
     let Some(item) = parent.manifest.item(&request.item) else {
         return Err(no_item(request.item.as_str(), &parent.manifest.items));

@@ -4,6 +4,7 @@ use crate::encoding::Time;
 use crate::room::Way;
 use crate::transcript::{CeremonyKind, GenerationState, RecordBody, Stage};
 
+use super::branch::{Question, choose};
 use super::close::close;
 use super::commit::Committed;
 use super::plan::read_aloud;
@@ -72,30 +73,14 @@ fn waiting(setting: &mut Setting<'_>) -> Result<GenerationState, CeremonyError> 
     Err(CeremonyError::NothingToResume)
 }
 
-/// Two committed generations follow one: people say which to finish. Only k tokens that are in its ceremony, or in none, can;
-/// once it is ratified, the other one never can be.
+/// In a fork people say which branch to finish. The tokens of the higher number went on from the lower one, and not back.
 fn branch(setting: &mut Setting<'_>) -> Result<Option<GenerationState>, CeremonyError> {
-    let judgement = &setting.judgement;
-    let Some(fork) = judgement.fork.as_ref().filter(|fork| fork.settled.is_none()) else { return Ok(None) };
-    let mut branches: Vec<GenerationState> =
-        fork.children.iter().filter_map(|child| judgement.generation(child).cloned()).collect();
-    // The tokens of the higher number went on from the lower one, and not back: that one can be finished.
-    branches.sort_by_key(|branch| std::cmp::Reverse(branch.manifest.plan.number));
-    let words: Vec<(String, String)> = branches
-        .iter()
-        .map(|branch| {
-            let plan = &branch.manifest.plan;
-            let meaning =
-                format!("{}, begun {}: {}", super::setting::describe(plan), plan.started, branch.digest.words());
-            (plan.number.to_string(), meaning)
-        })
-        .collect();
-    let mut ways = vec![Way { word: "stop", meaning: "stop here; nothing is changed" }];
-    ways.extend(words.iter().map(|(word, meaning)| Way { word, meaning }));
-    setting.room.warn("Two ceremonies have followed the same generation (a fork). The one with the highest number is the one that can be finished.");
-    match setting.room.choose("Which is to be finished?", &ways)? {
-        0 => Err(CeremonyError::Declined),
-        chosen => Ok(branches.into_iter().nth(chosen - 1)),
+    let warning = "Two ceremonies have followed the same generation (a fork). The one with the highest number is the one that can be finished; if it cannot, `claviger recover` or `claviger rotate` goes on over it.";
+    let question = Question { warning, question: "Which is to be finished?" };
+    let forked = !setting.judgement.tips().is_empty();
+    match choose(setting, &question)? {
+        None if forked => Err(CeremonyError::Declined),
+        branch => Ok(branch),
     }
 }
 
@@ -130,7 +115,8 @@ fn revealed(setting: &Setting<'_>, generation: &GenerationState) -> Vec<Time> {
 /// destroys anything, unless people say that no more can be had.
 fn copies(setting: &mut Setting<'_>, generation: &GenerationState) -> Result<usize, CeremonyError> {
     let required = super::setting::required(&setting.policy, &generation.manifest.plan);
-    let have = generation.complete_on.len();
+    let writable = super::plan::writable(setting.copies, &setting.judgement);
+    let have = generation.complete_on.iter().filter(|place| writable.contains(place)).count();
     if have >= required {
         return Ok(required);
     }

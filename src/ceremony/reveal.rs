@@ -2,19 +2,17 @@
 //!
 //! A record, signed by the new generation's succession key, is durable before the first byte is shown.
 
-use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
-use crate::credential::Kind;
+use crate::credential::{CredentialError, Kind};
 use crate::encoding::{Digest, Document, Time};
-use crate::fault;
+use crate::fault::{self, inspect};
 use crate::sealing::item::{self, ItemRecord};
-use crate::secret::SecretBytes;
+use crate::secret::{self, SecretBytes};
 use crate::sharing::{self, Commitments};
 use crate::transcript::{Grant, ItemEntry, Record, RecordBody, RevealedBody, RevealedTo, Signer, Which};
 use crate::vault::layout;
@@ -23,6 +21,10 @@ use super::close::Ratified;
 use super::setting::{id, write_record};
 use super::stage::Keys;
 use super::{CeremonyError, Setting};
+
+use new_file::NewFile;
+
+mod new_file;
 
 /// What fits on a screen, in bytes; longer credentials go to a file or a command.
 const SCREEN_LIMIT: u64 = 64 * 1024;
@@ -49,21 +51,13 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
-    /// What can be known before the ceremony begins: a file must not exist, its directory must.
+    /// What can be known before the ceremony begins: that the file is not there, and can be made.
     ///
     /// # Errors
-    /// [`CeremonyError::Io`].
+    /// [`CeremonyError::Output`].
     pub fn check(&self) -> Result<(), CeremonyError> {
         let Self::File(path) = self else { return Ok(()) };
-        let what = format!("writing the credential to {}", path.display());
-        if path.symlink_metadata().is_ok() {
-            return Err(CeremonyError::io(what)(std::io::ErrorKind::AlreadyExists.into()));
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if parent.is_some_and(|parent| !parent.is_dir()) {
-            return Err(CeremonyError::io(what)(std::io::ErrorKind::NotFound.into()));
-        }
-        Ok(())
+        NewFile::check(path).map_err(CeremonyError::output(path))
     }
 }
 
@@ -72,6 +66,13 @@ impl Target {
 /// # Errors
 /// [`CeremonyError::GrantOver`], or why it could not be shown; `resume` may reveal it again until the grant ends.
 pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) -> Result<(), CeremonyError> {
+    inspect::stage("reveal");
+    secret::apart(|| under_the_grant(setting, ratified, target))?;
+    inspect::stage("revealed");
+    Ok(())
+}
+
+fn under_the_grant(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) -> Result<(), CeremonyError> {
     let Ratified { generation, shares } = ratified;
     let manifest = &generation.manifest;
     let plan = &manifest.plan;
@@ -93,13 +94,14 @@ pub fn reveal(setting: &mut Setting<'_>, ratified: Ratified, target: &Target) ->
         Target::File(_) => RevealedTo::File,
         Target::Command(_) => RevealedTo::Command,
     };
+    inspect::stage("keys");
     make_record(setting, &generation.manifest, grant, to, &keys)?;
     fault::point("reveal:before");
     let sealed = setting.copies.open_file(&layout::item(&generation.directory, &item.name), item.digest)?;
     let record = ItemRecord { vault: plan.vault, name: item.name.clone(), kind: item.kind.clone() };
-    let mut payload = item::open_item(&keys.identity, &record, sealed)?;
+    let payload = secret::apart(|| item::open_item(&keys.identity, &record, sealed).map(Box::new))?;
     drop(keys);
-    deliver(setting, grant, item, &mut payload, target)?;
+    deliver(setting, grant, item, payload, target)?;
     fault::point("reveal:after");
     Ok(())
 }
@@ -144,7 +146,7 @@ fn deliver(
     setting: &mut Setting<'_>,
     grant: &Grant,
     item: &ItemEntry,
-    payload: &mut dyn Read,
+    mut payload: Box<dyn Read>,
     target: &Target,
 ) -> Result<(), CeremonyError> {
     let kind = Kind::try_from(&item.kind)?;
@@ -154,21 +156,22 @@ fn deliver(
         Target::Screen => {
             let mut shown = Zeroizing::new(Vec::with_capacity(SCREEN_LIMIT as usize));
             let mut limited = Limited { writer: &mut shown, left: SCREEN_LIMIT };
-            kind.reveal(payload, which, &mut limited)?;
+            secret::apart(|| kind.reveal(&mut payload, which, &mut limited))?;
+            // The payload has more in it than what is shown: also the credential that comes next.
+            drop(payload);
             let title = format!("{} ({}), incident {}, until {}:", item.name, item.kind, grant.incident, grant.until);
             setting.room.show_secret(&title, &SecretBytes::new(shown))?;
             setting.room.say("The credential was shown, and the screen is cleared.");
         }
         Target::File(path) => {
-            let what = format!("writing the credential to {}", path.display());
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(CeremonyError::io(what.clone()))?;
-            kind.reveal(payload, which, &mut file)?;
-            file.sync_all().map_err(CeremonyError::io(what))?;
+            let output = || CeremonyError::output(path);
+            let mut new = NewFile::begin(path).map_err(output())?;
+            secret::apart(|| kind.reveal(&mut payload, which, new.file())).map_err(|error| match error {
+                CredentialError::Write(error) => output()(error),
+                error => error.into(),
+            })?;
+            drop(payload);
+            new.finish().map_err(output())?;
             setting
                 .room
                 .say(&format!("The credential is in {} (mode 0600). Delete it when it was used.", path.display()));
@@ -178,7 +181,7 @@ fn deliver(
     Ok(())
 }
 
-fn pass_on(command: &str, kind: Kind, which: Which, payload: &mut dyn Read) -> Result<(), CeremonyError> {
+fn pass_on(command: &str, kind: Kind, which: Which, mut payload: Box<dyn Read>) -> Result<(), CeremonyError> {
     let failed = |reason: String| CeremonyError::Command { command: command.to_owned(), reason };
     let mut child = Command::new("sh")
         .args(["-c", command])
@@ -186,9 +189,11 @@ fn pass_on(command: &str, kind: Kind, which: Which, payload: &mut dyn Read) -> R
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
     let written = match child.stdin.take() {
-        Some(mut stdin) => kind.reveal(payload, which, &mut stdin).map_err(|error| crate::error::sentence(&error)),
+        Some(mut stdin) => secret::apart(|| kind.reveal(&mut payload, which, &mut stdin))
+            .map_err(|error| crate::error::sentence(&error)),
         None => Err("it has no standard input".to_owned()),
     };
+    drop(payload);
     let status = child.wait().map_err(|error| failed(error.to_string()))?;
     if !status.success() {
         return Err(failed(format!("it ended with {status}")));

@@ -1,16 +1,18 @@
 //! `rotate`: both rounds, no reveal; admits what is in the inbox. Also what `recover` and `rotate` share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 use crate::encoding::{Digest, Name};
+use crate::fault::inspect;
 use crate::room::{Room, Way};
+use crate::secret;
 use crate::transcript::document::is_file_name;
 use crate::transcript::{Admission, CeremonyKind, Checked, ExceptionKind, GenerationState, Place, Plan};
 
-use crate::vault::{Medium, cleanup};
+use crate::vault::cleanup;
+use crate::vault::medium::{Medium, on_one_medium};
 
+use super::branch::to_go_on_over;
 use super::close::{Ratified, close};
 use super::commit::commit;
 use super::open::{Opened, open};
@@ -40,12 +42,17 @@ pub fn rotate(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
 
 /// The generation that the next ceremony consumes: current, and ratified. One that was committed and cannot be finished
 /// (a card of its round 1 is gone) can be consumed too: its k shares open, and what comes after closes it as well. That is
-/// an exception that k approvals name.
+/// an exception that k approvals name. So can the last one of a branch of a fork that cannot be settled otherwise.
 ///
 /// # Errors
-/// [`CeremonyError::Unfinished`] if people want to finish it first.
+/// [`CeremonyError::Unfinished`] if people want to finish it first; [`CeremonyError::Judge`] in a fork, if they stop.
 pub(super) fn settled(setting: &mut Setting<'_>) -> Result<(GenerationState, Sofar), CeremonyError> {
-    let current = setting.judgement.current()?.clone();
+    let branch = to_go_on_over(setting)?;
+    let chosen = branch.is_some();
+    let current = match branch {
+        Some(branch) => branch,
+        None => setting.judgement.current()?.clone(),
+    };
     let mut sofar = Sofar::default();
     if !current.ratified {
         let number = current.manifest.plan.number;
@@ -56,7 +63,7 @@ pub(super) fn settled(setting: &mut Setting<'_>) -> Result<(GenerationState, Sof
             word: "over",
             meaning: "it cannot be finished (a card that was in it is gone): go on over it; an exception that k custodians approve",
         };
-        if setting.room.choose("What now?", &[stop, over])? == 0 {
+        if !chosen && setting.room.choose("What now?", &[stop, over])? == 0 {
             return Err(unfinished);
         }
         sofar.exceptions.push(exception(
@@ -77,12 +84,15 @@ pub(super) fn two_rounds(
     sofar: Sofar,
     plan: &mut dyn FnMut(&mut Setting<'_>, &mut Sofar) -> Result<Plan, CeremonyError>,
 ) -> Result<Ratified, CeremonyError> {
+    setting.copies.set_full_ones_aside(&setting.copies.snapshot()?, &setting.judgement);
     preflight(setting, walk)?;
     let opened = gather(setting, walk, sofar, plan)?;
     walk.enter(Step::Stage, setting.room)?;
-    let staged = stage(setting, opened)?;
+    let staged = secret::apart(|| stage(setting, opened))?;
+    inspect::stage("staged");
     walk.enter(Step::Commit, setting.room)?;
-    let committed = commit(setting, staged)?;
+    let committed = secret::apart(|| commit(setting, staged))?;
+    inspect::stage("committed");
     setting.room.say(&format!("Generation {} is written to every copy and read back.", committed.plan.generation));
     walk.enter(Step::Close, setting.room)?;
     let generation = committed.plan.generation;
@@ -132,7 +142,11 @@ pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<()
         ));
     }
     for copy in setting.copies.unavailable() {
-        setting.room.warn(&format!("A copy cannot be used: {}: {}.", copy.path.display(), copy.why));
+        setting.room.warn(&format!(
+            "A copy cannot be used: {}: {}. What it misses now it gets with `claviger copy sync`.",
+            copy.path.display(),
+            copy.why
+        ));
     }
     for copy in setting.copies.foreign() {
         setting.room.warn(&format!("{} is a copy of another vault; nothing of it is used.", copy.display()));
@@ -169,21 +183,16 @@ pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
         }
         Err(error) => setting.room.warn(&format!("Old ciphertext is left behind: {}.", crate::error::sentence(&error))),
     }
-}
-
-/// Two copies on the same file system, if there are any.
-fn on_one_medium(paths: &[PathBuf]) -> Option<(&Path, &Path)> {
-    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
-    paths.iter().enumerate().find_map(|(place, first)| {
-        let here = device(first)?;
-        let second = paths[place + 1..].iter().find(|second| device(second) == Some(here))?;
-        Some((first.as_path(), second.as_path()))
-    })
+    inspect::stage("ratified");
 }
 
 fn describe(medium: &Medium) -> String {
     let room = medium.free.map_or_else(String::new, |free| format!(", {} MiB free", free >> 20));
-    let writable = if medium.writable { "" } else { ", CANNOT BE WRITTEN" };
+    let writable = match (medium.writable, medium.full) {
+        (false, _) => ", CANNOT BE WRITTEN",
+        (true, true) => ", FULL: too little room for one more generation",
+        (true, false) => "",
+    };
     let volatile = if medium.volatile { ", GONE WHEN THE MACHINE IS SWITCHED OFF" } else { "" };
     format!("Copy: {} ({}{room}{writable}{volatile})", medium.path.display(), medium.file_system)
 }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::credential::Kind;
 use crate::encoding::{Digest, Document, Name};
+use crate::fault::inspect;
 use crate::policy::Policy;
 use crate::sealing::item::{self, ItemRecord};
 use crate::sealing::root::{InboxIdentity, SuccessionKey, VaultIdentity, vault_identity};
@@ -57,6 +58,7 @@ pub fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged, Ceremo
     let Split { root, shares, commitments } = sharing::split(&Threshold::new(plan.k, n)?)?;
     let new = Keys::derive(&root, &plan.vault, plan.generation)?;
     drop(root);
+    inspect::stage("roots");
 
     let share_keys: Vec<IndexedShareKey> = plan
         .roster
@@ -102,6 +104,7 @@ pub fn stage(setting: &mut Setting<'_>, opened: Opened) -> Result<Staged, Ceremo
     check_items(setting.copies, &manifest, &directory, &new.identity)?;
     write(setting.copies, &setting.policy, &manifest.plan, &layout::manifest(&directory), &manifest.encode())?;
 
+    inspect::stage("sealed");
     let succession = match old {
         Some(old) => old.succession,
         None => new.succession,
@@ -132,11 +135,9 @@ const RECORDS_OF_ONE: usize = 64;
 /// The records that no manifest of the line has folded in yet, sorted; of each signer the oldest. How many are left for the
 /// next generation is said.
 fn unfolded_records(setting: &mut Setting<'_>, parent: Option<&GenerationState>) -> Vec<Digest> {
-    if parent.is_none() {
-        return Vec::new();
-    }
-    let folded: BTreeSet<Digest> =
-        setting.judgement.line().flat_map(|generation| generation.manifest.records.iter().copied()).collect();
+    let Some(parent) = parent else { return Vec::new() };
+    let line = setting.judgement.line_to(parent).into_iter();
+    let folded: BTreeSet<Digest> = line.flat_map(|generation| generation.manifest.records.iter().copied()).collect();
     let unfolded = setting.judgement.records.iter().filter(|record| !folded.contains(&record.digest()));
     let (records, left) = oldest_of_each(unfolded.map(|record| (record.body().by, record.digest())));
     if left > 0 {

@@ -18,7 +18,6 @@ use crate::report;
 use crate::room::Room;
 use crate::room::scripted::Scripted;
 use crate::secret::Pin;
-use crate::token::attestation::Roots;
 use crate::token::channel::Source;
 use crate::token::piv::Piv;
 use crate::token::soft::{self, SoftCardOptions, SoftSource};
@@ -183,19 +182,8 @@ impl Life {
     }
 
     fn hold(&mut self, ceremony: impl FnOnce(&mut Setting<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
-        let vault = open::open(&self.paths(), None)?;
-        let _lock = vault.copies.lock()?;
-        let policy = open::policy(&vault)?;
-        let mut setting = Setting {
-            copies: &vault.copies,
-            judgement: vault.judgement,
-            policy,
-            roots: Roots::new(&[]).map_err(crate::ceremony::CeremonyError::from)?,
-            source: &mut self.source,
-            room: &mut self.room,
-            weaknesses: Vec::new(),
-        };
-        ceremony(&mut setting)
+        let paths = self.paths();
+        open::hold_in(&mut self.room, &paths, None, || Ok(Box::new(&mut self.source)), ceremony)
     }
 
     fn seal(&mut self, name: &str, kind: &str, secret: &str) -> Result<(), Failure> {

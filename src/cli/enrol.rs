@@ -1,6 +1,5 @@
 //! `claviger enrol`.
 
-use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -12,6 +11,7 @@ use crate::encoding::{Document, Name};
 use crate::interrupt;
 use crate::room::Room;
 use crate::room::terminal::Terminal;
+use crate::vault::disk;
 
 /// Arguments of `enrol`.
 #[derive(Debug, Args)]
@@ -41,9 +41,8 @@ impl Enrol {
         }
         let mut source = tokens.source()?;
         let enrolment = enrol(source.as_mut(), &mut room, &self.name, self.group)?;
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).open(&self.output).map_err(Failure::io(what.clone()))?;
-        file.write_all(&enrolment.encode()).and_then(|()| file.sync_all()).map_err(Failure::io(what))?;
+        let mut file = disk::create_file(&self.output, 0o644).map_err(Failure::io(what.clone()))?;
+        file.write_all(&enrolment.encode()).and_then(|()| file.give()).map_err(Failure::io(what))?;
         let key = crate::encoding::Digest::of(&enrolment.signing_key.to_bytes()).words();
         room.say(&format!("{}'s enrolment is in {}.", enrolment.name, self.output.display()));
         room.say(&format!("Read the signing key's words to whoever founds the vault: {key}"));

@@ -72,6 +72,20 @@ pub enum Failure {
         /// How many.
         wrong: usize,
     },
+    /// Copies that are not up to date after `copy`.
+    #[error("{}", if *copies == 1 { "1 copy is not up to date (see above)".to_owned() } else { format!("{copies} copies are not up to date (see above)") })]
+    CopiesBehind {
+        /// How many.
+        copies: usize,
+        /// Something on the copies is wrong, and not only a medium that cannot be written.
+        wrong: bool,
+    },
+    /// People did not want a copy to be removed.
+    #[error("{} is kept, and nothing was changed", copy.display())]
+    Kept {
+        /// The copy.
+        copy: PathBuf,
+    },
     /// `status` found something overdue.
     #[error("something is overdue (see above)")]
     Overdue,
@@ -87,14 +101,6 @@ pub enum Failure {
     /// Nothing to seal.
     #[error("there is nothing to seal")]
     NothingToSeal,
-    /// The grant is longer than the policy allows.
-    #[error("the policy allows grants of at most {limit} seconds, and {asked} were asked for")]
-    GrantTooLong {
-        /// The policy's limit.
-        limit: i64,
-        /// What was asked for.
-        asked: i64,
-    },
     /// The command line does not make sense.
     #[error("{0}")]
     Arguments(String),
@@ -128,14 +134,17 @@ impl Advice for Failure {
             }
             Self::Io { .. } => "mend the cause and run the command again; the vault is as it was",
             Self::NotSound { .. } => {
-                "take the files that are named from another copy; do not use this one for a ceremony before"
+                "run `claviger copy sync` with all copies: it repairs what another copy has right; find out how it came about"
             }
+            Self::CopiesBehind { .. } => {
+                "what could be done is done, and stays; mend what is said above and run the same command again"
+            }
+            Self::Kept { .. } => "run the command again if it shall go after all",
             Self::Overdue => "hold `claviger check VAULT` or `claviger rotate VAULT` soon; nothing is lost meanwhile",
             Self::OneToken { present: 0 } => "insert the custodian's card and run the command again",
             Self::OneToken { .. } => "leave only the custodian's card in, and run the command again",
             Self::TypedTwice => "run the command again",
             Self::NothingToSeal => "give a FILE, or pass the secret on standard input",
-            Self::GrantTooLong { .. } => "ask for less with --for",
             Self::Arguments(_) => "`claviger COMMAND --help` shows how it is called",
             Self::Drill(_) => "this is a defect of claviger or of this machine: keep what was printed",
         };
@@ -164,9 +173,10 @@ impl Advice for Failure {
             Self::Sealing(error) => error.exit(),
             Self::Policy { source, .. } | Self::Duration(source) => source.exit(),
             Self::OtherVault { .. } | Self::NotSound { .. } | Self::Drill(_) => Exit::Verification,
-            Self::OneToken { .. } | Self::TypedTwice => Exit::Person,
-            Self::Overdue | Self::GrantTooLong { .. } => Exit::Refused,
-            Self::Io { .. } | Self::NothingToSeal | Self::Arguments(_) => Exit::Usage,
+            Self::CopiesBehind { wrong: true, .. } => Exit::Verification,
+            Self::OneToken { .. } | Self::TypedTwice | Self::Kept { .. } => Exit::Person,
+            Self::Overdue => Exit::Refused,
+            Self::CopiesBehind { .. } | Self::Io { .. } | Self::NothingToSeal | Self::Arguments(_) => Exit::Usage,
         }
     }
 }

@@ -7,9 +7,11 @@ use crate::encoding::Digest;
 use crate::interrupt;
 use crate::policy::Policy;
 use crate::process;
+use crate::report;
 use crate::room::Room;
 use crate::room::terminal::Terminal;
 use crate::token::attestation::Roots;
+use crate::token::channel::Source;
 use crate::transcript::{Judgement, Severity, judge};
 use crate::vault::{Copies, layout};
 
@@ -79,6 +81,20 @@ pub fn hold(
 ) -> Result<(), Failure> {
     let mut room = Terminal::open()?;
     interrupt::install().map_err(Failure::io("listening for Ctrl-C"))?;
+    hold_in(&mut room, paths, expect, || tokens.source(), ceremony)
+}
+
+/// The same with these people; `source` is opened last.
+///
+/// # Errors
+/// What stopped the ceremony.
+pub fn hold_in<'s>(
+    room: &mut dyn Room,
+    paths: &[PathBuf],
+    expect: Option<&str>,
+    source: impl FnOnce() -> Result<Box<dyn Source + 's>, Failure>,
+    ceremony: impl FnOnce(&mut Setting<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut vault = open(paths, expect)?;
     let _lock = vault.copies.lock()?;
     let merged = vault.copies.merge()?;
@@ -88,15 +104,18 @@ pub fn hold(
     for failure in &merged.failures {
         room.warn(&format!("{}: {}.", failure.copy.display(), crate::error::sentence(&failure.error)));
     }
-    vault.judgement = judge(&vault.copies.snapshot()?);
+    let snapshot = vault.copies.snapshot()?;
+    vault.judgement = judge(&snapshot);
+    for failure in vault.copies.settle(&snapshot, &vault.judgement) {
+        room.warn(&format!("{}: {}.", failure.copy.display(), crate::error::sentence(&failure.error)));
+    }
     let policy = policy(&vault)?;
-    introduce(&vault, &policy, &mut room)?;
+    introduce(&vault, &policy, room)?;
     let roots = Roots::new(&policy.attestation_roots).map_err(CeremonyError::from)?;
-    let mut source = tokens.source()?;
+    let mut source = source()?;
     let OpenVault { copies, judgement } = vault;
     let weaknesses = if judgement.practice { Vec::new() } else { process::weaknesses() };
-    let mut setting =
-        Setting { copies: &copies, judgement, policy, roots, source: source.as_mut(), room: &mut room, weaknesses };
+    let mut setting = Setting { copies: &copies, judgement, policy, roots, source: source.as_mut(), room, weaknesses };
     ceremony(&mut setting)
 }
 
@@ -113,6 +132,20 @@ fn introduce(vault: &OpenVault, policy: &Policy, room: &mut dyn Room) -> Result<
     for finding in &wrong {
         let copy = finding.copy.as_deref().unwrap_or("every copy");
         room.warn(&format!("{copy}: {}: {}", finding.file, finding.what));
+    }
+    let lacking = judgement.copies.iter().filter(|copy| copy.missing > 0);
+    for copy in lacking.clone() {
+        room.warn(&format!(
+            "{} lacks {} files that other copies have, and could not get them.",
+            copy.path, copy.missing
+        ));
+    }
+    if !wrong.is_empty() || lacking.count() > 0 {
+        let paths = vault.copies.paths();
+        let command = report::copies::sync_command(paths.iter().map(PathBuf::as_path));
+        room.say(&format!(
+            "What other copies have right, this brings to all of them, before or after the ceremony: {command}"
+        ));
     }
     if wrong.is_empty()
         || room.confirm("Something is wrong with these copies (see above). Go on with what is right?")?

@@ -60,11 +60,7 @@ impl Recover {
         let lasts = lasts.map_err(|error| Failure::Duration(Box::new(error)))?;
         let target = target(self.out, self.to);
         open::hold(paths, self.vault.expect.as_deref(), tokens, |setting| {
-            let limit = setting.policy.grant_limit;
-            let lasts = lasts.unwrap_or(limit);
-            if lasts > limit {
-                return Err(Failure::GrantTooLong { limit, asked: lasts });
-            }
+            let lasts = lasts.unwrap_or(setting.policy.grant_limit);
             let credential = if self.next { Which::Next } else { Which::Installed };
             let request = Request {
                 item,

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -104,7 +105,9 @@ fn secret(file: Option<PathBuf>, name: &Name) -> Result<Box<dyn Read>, Failure> 
         return Ok(Box::new(File::open(path).map_err(Failure::io(what))?));
     }
     if !io::stdin().is_terminal() {
-        return Ok(Box::new(io::stdin()));
+        // Not through the library's buffer, which lives as long as the program.
+        let input = io::stdin().as_fd().try_clone_to_owned().map_err(Failure::io("reading standard input"))?;
+        return Ok(Box::new(File::from(input)));
     }
     let mut room = Terminal::open()?;
     let first = room.ask_secret(&format!("The secret for {name} (it is not shown):"))?;

@@ -34,6 +34,8 @@ impl Status {
     pub fn run(self) -> Result<(), Failure> {
         let vault = open::open(&self.paths, self.vault.expect.as_deref())?;
         let policy = open::policy(&vault).ok();
+        vault.copies.set_full_ones_aside(&vault.copies.snapshot()?, &vault.judgement);
+        let media = vault.copies.media();
         let terms = Terms {
             name: policy.as_ref().map(|policy| policy.name.as_str()),
             now: Time::now(),
@@ -41,6 +43,8 @@ impl Status {
             rotate_days: policy.as_ref().map_or(ROTATE_DAYS, |policy| policy.rotate_days.into()),
             copies: policy.as_ref().map_or(1, |policy| policy.copies.into()),
             unavailable: vault.copies.unavailable(),
+            foreign: vault.copies.foreign(),
+            media: &media,
         };
         if self.json {
             report::json(&report::status::json(&vault.judgement, &terms));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 use super::{CredentialError, Prepared, Which};
+use crate::fault::inspect;
 use crate::policy::PasswordRule;
 use crate::secret::SecretText;
 
@@ -140,6 +141,7 @@ fn generate(rule: &PasswordRule) -> Result<SecretText, CredentialError> {
         let fit = drawn.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < fair);
         text.extend(fit.take(missing).map(|byte| char::from(alphabet[byte % alphabet.len()])));
     }
+    inspect::secret("next", text.as_bytes());
     Ok(SecretText::new(text))
 }
 

@@ -18,6 +18,11 @@ fn a_tracer_and_the_right_to_lock_are_read_from_the_status() {
     assert!(!may_lock(&status.replace("0000000000004000", "00000000ffffbfff")));
     assert_eq!(tracer("Name:\tx\n"), None);
     assert!(!may_lock(""));
+    let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                  Max locked memory         8388608              unlimited            bytes     \n";
+    assert_eq!(locked_limit(limits), Some(Limit::Bytes(8_388_608)));
+    assert_eq!(locked_limit(&limits.replace("8388608  ", "unlimited")), Some(Limit::None));
+    assert_eq!(locked_limit(""), None);
 }
 
 #[test]
@@ -60,7 +65,7 @@ fn hardening_holds_in_the_process_that_did_it() {
     }
     let weaknesses = harden();
     assert!(!weaknesses.iter().any(|weakness| matches!(weakness, Weakness::CoreDumps { .. })), "{weaknesses:?}");
-    assert_eq!(getrlimit(Resource::Core).current, Some(0));
+    assert_eq!(rustix::process::getrlimit(Resource::Core).current, Some(0));
     let dumpable = rustix::process::dumpable_behavior().unwrap();
     assert_eq!(dumpable, DumpableBehavior::NotDumpable);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

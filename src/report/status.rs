@@ -1,12 +1,16 @@
 //! What `claviger status` says: where the vault stands, what to run, and what will go wrong before it does.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
+use super::copies;
 use super::page::{Page, count, names};
 use super::verify::{headline, unavailable_json};
 use crate::encoding::{Digest, Name, PublicKey, Time};
 use crate::transcript::{GenerationState, Judgement, RecordBody, RosterEntry, Signer, Stage, Unfinished, Which};
-use crate::vault::Unavailable;
+use crate::vault::{Medium, Unavailable};
 
 const DAY: i64 = 86_400;
 
@@ -25,6 +29,10 @@ pub struct Terms<'a> {
     pub copies: usize,
     /// Copies that could not be read.
     pub unavailable: &'a [Unavailable],
+    /// Paths of copies that are of another vault.
+    pub foreign: &'a [PathBuf],
+    /// What the copies are on.
+    pub media: &'a [Medium],
 }
 
 /// One custodian's key.
@@ -247,23 +255,36 @@ fn write_copies(page: &mut Page, judgement: &Judgement, current: Option<&Generat
     page.gap();
     for (place, copy) in judgement.copies.iter().enumerate() {
         page.field("copy", &copy.path);
-        let whole = current.is_none_or(|current| current.complete_on.contains(&place));
-        let state = match (copy.wrong, whole, copy.missing) {
-            (true, ..) => "SOMETHING ON IT IS WRONG: `claviger verify`".to_owned(),
-            (_, false, _) => "NOT A BACKUP: it lacks files of the current generation".to_owned(),
-            (_, true, 0) => "up to date".to_owned(),
-            (_, true, missing) => format!("behind: it lacks {} that others have", count(missing, "file", "files")),
-        };
-        page.below(&state);
+        let mut troubles = copies::troubles(judgement, place);
+        let medium = terms.media.iter().find(|medium| medium.path.display().to_string() == copy.path);
+        troubles.extend(medium.map(copies::medium_troubles).unwrap_or_default());
+        if troubles.is_empty() {
+            page.below("up to date");
+        }
+        troubles.iter().for_each(|trouble| page.below(trouble));
     }
-    for copy in terms.unavailable {
-        page.field("copy", &copy.path.display().to_string());
-        page.below(&format!("NOT READ: {}", copy.why));
+    copies::write_unavailable(page, terms.unavailable);
+    for path in terms.foreign {
+        page.field("copy", &path.display().to_string());
+        page.below("OF ANOTHER VAULT: nothing of it was used");
     }
-    let whole = current.map_or(judgement.copies.len(), |current| current.complete_on.len());
-    if whole < terms.copies {
-        let whole = count(whole, "copy is", "copies are");
-        page.field("", &format!("-> {whole} complete; the policy wants {}: bring the others", terms.copies));
+    copies::write_way_on(page, judgement);
+    let ids: BTreeSet<_> = judgement
+        .copies
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| current.is_none_or(|current| current.complete_on.contains(place)))
+        .filter_map(|(_, copy)| copy.id)
+        .collect();
+    if ids.len() < terms.copies {
+        let whole = count(ids.len(), "copy is", "copies are");
+        let wanted = terms.copies;
+        page.field(
+            "",
+            &format!(
+                "-> {whole} complete; the policy wants {wanted}: bring the others, or make one: `claviger copy add`"
+            ),
+        );
     }
 }
 

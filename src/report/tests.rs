@@ -9,7 +9,16 @@ use crate::vault::Unavailable;
 
 fn terms(now: &str) -> status::Terms<'static> {
     let now: Time = time(now);
-    status::Terms { name: Some("Root of all"), now, check_days: 90, rotate_days: 365, copies: 2, unavailable: &[] }
+    status::Terms {
+        name: Some("Root of all"),
+        now,
+        check_days: 90,
+        rotate_days: 365,
+        copies: 2,
+        unavailable: &[],
+        foreign: &[],
+        media: &[],
+    }
 }
 
 fn widest(text: &str) -> usize {

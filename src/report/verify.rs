@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::copies;
 use super::page::{Page, count, names};
 use crate::transcript::{Finding, GenerationState, Judgement, Severity};
 use crate::vault::Unavailable;
@@ -28,19 +29,16 @@ pub fn text(judgement: &Judgement, unavailable: &[Unavailable]) -> String {
         page.field("", &format!("keys still held by {}", names(holders.map(|entry| &entry.name))));
     }
     page.gap();
-    for copy in &judgement.copies {
+    for (place, copy) in judgement.copies.iter().enumerate() {
         page.field("copy", &copy.path);
-        let state = match (copy.wrong, copy.missing) {
-            (true, _) => "SOMETHING ON IT IS WRONG, see below".to_owned(),
-            (false, 0) => "has everything".to_owned(),
-            (false, missing) => format!("lacks {} that other copies have", count(missing, "file", "files")),
-        };
-        page.below(&state);
+        let troubles = copies::troubles(judgement, place);
+        if troubles.is_empty() {
+            page.below("has everything");
+        }
+        troubles.iter().for_each(|trouble| page.below(trouble));
     }
-    for copy in unavailable {
-        page.field("copy", &copy.path.display().to_string());
-        page.below(&format!("NOT READ: {}", copy.why));
-    }
+    copies::write_unavailable(&mut page, unavailable);
+    copies::write_way_on(&mut page, judgement);
     for finding in &judgement.findings {
         page.gap();
         write_finding(&mut page, finding);

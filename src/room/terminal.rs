@@ -12,9 +12,10 @@ use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, SpecialC
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Room, RoomError, Way};
+use crate::fault::inspect;
 use crate::interrupt;
+use crate::report::readable;
 use crate::secret::{Pin, SecretBytes};
-use crate::transcript::document::is_text;
 
 const COLUMNS: usize = 88;
 const LONGEST_ANSWER: usize = 4096;
@@ -212,6 +213,7 @@ impl Room for Terminal {
         (&self.output)
             .write_all(b"\r\n\r\nPress any key when you are done. The screen is then cleared.\r\n")
             .map_err(RoomError::Terminal)?;
+        inspect::stage("shown");
         let mut input = self.input.try_clone().map_err(RoomError::Terminal)?;
         wait_for_key(&mut input)
     }
@@ -276,10 +278,9 @@ fn erase_character(line: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Names of files, readers and copies come from anywhere: nothing of them may move the cursor, hide text or turn it around.
+/// Lines that steer nothing.
 fn plain(text: &str) -> String {
-    let shown = |c: char| c == '\n' || is_text(c.encode_utf8(&mut [0; 4]));
-    text.chars().map(|c| if shown(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+    text.split('\n').map(readable).collect::<Vec<_>>().join("\n")
 }
 
 /// Breaks `text` into lines of at most `columns` characters at spaces; its own line breaks stay. What stands before a run

@@ -7,12 +7,14 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Write};
 use std::str::FromStr;
 
+use age::secrecy::ExposeSecret;
 use age::stream::StreamReader;
 use age_core::format::{FileKey, Stanza};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::encoding::{Digest, Name, canonical};
+use crate::fault::inspect;
 use crate::sealing::root::{InboxIdentity, VaultIdentity};
 use crate::sealing::{SealingError, is_grease};
 
@@ -101,7 +103,7 @@ pub fn open_item<R: Read>(
     expected: &ItemRecord,
     reader: R,
 ) -> Result<Payload<R>, SealingError> {
-    let only = OnlyX25519 { identity: &identity.0, others: Cell::default() };
+    let only = OnlyX25519 { identity: identity.0.as_ref(), others: Cell::default() };
     let decryptor = age::Decryptor::new_buffered(source(reader)?).map_err(SealingError::Header)?;
     let rest =
         decryptor.decrypt(std::iter::once(&only as &dyn age::Identity)).map_err(|error| match only.others.take() {
@@ -139,7 +141,7 @@ pub fn reseal(
 /// [`SealingError::LooksLikeRecord`].
 pub fn open_inbox<R: Read>(identities: &[&InboxIdentity], reader: R) -> Result<Payload<R>, SealingError> {
     let decryptor = age::Decryptor::new_buffered(source(reader)?).map_err(SealingError::Header)?;
-    let identities = identities.iter().map(|identity| &identity.0 as &dyn age::Identity);
+    let identities = identities.iter().map(|identity| identity.0.as_ref() as &dyn age::Identity);
     let rest = decryptor.decrypt(identities).map_err(SealingError::Decrypt)?;
     let mut payload = Payload { start: Cursor::default(), rest };
     let start = payload.look(RECORD_START.len())?;
@@ -221,7 +223,11 @@ struct OnlyX25519<'a> {
 
 impl age::Identity for OnlyX25519<'_> {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, age::DecryptError>> {
-        self.identity.unwrap_stanza(stanza)
+        let key = self.identity.unwrap_stanza(stanza);
+        if let Some(Ok(key)) = &key {
+            inspect::secret("file-key", key.expose_secret());
+        }
+        key
     }
 
     fn unwrap_stanzas(&self, stanzas: &[Stanza]) -> Option<Result<FileKey, age::DecryptError>> {

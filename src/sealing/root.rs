@@ -12,8 +12,9 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::encoding::{Digest, PublicKey, Signature};
+use crate::fault::inspect;
 use crate::sealing::SealingError;
-use crate::secret::{Root, SecretBytes};
+use crate::secret::{self, Root, SecretBytes};
 
 const VAULT_IDENTITY: &[u8] = b"claviger/v1 vault identity";
 const SUCCESSION: &[u8] = b"claviger/v1 succession";
@@ -22,19 +23,25 @@ const SUCCESSION: &[u8] = b"claviger/v1 succession";
 const IDENTITY_LENGTH: usize = 74;
 
 /// The age identity of one generation: it opens the items and the inbox identity.
-pub struct VaultIdentity(pub(super) age::x25519::Identity);
+pub struct VaultIdentity(pub(super) Box<age::x25519::Identity>);
 
 /// The vault identity that follows from a root.
 pub fn vault_identity(root: &Root, vault: &Digest, generation: u64) -> VaultIdentity {
+    VaultIdentity(secret::apart(|| identity_of(root, vault, generation)))
+}
+
+fn identity_of(root: &Root, vault: &Digest, generation: u64) -> Box<age::x25519::Identity> {
     let mut scalar = Zeroizing::new([0; 32]);
     derive(root, vault, generation, VAULT_IDENTITY, &mut *scalar);
+    inspect::secret("identity", &*scalar);
     let prefix = bech32::Hrp::parse_unchecked("AGE-SECRET-KEY-");
     let mut text = Zeroizing::new(String::with_capacity(IDENTITY_LENGTH));
     // Writing 32 bytes into a string fails neither for want of room nor for the length, which is below 90.
     let written = bech32::encode_upper_to_fmt::<bech32::Bech32, _>(&mut *text, prefix, &*scalar);
     debug_assert!(written.is_ok() && text.len() == IDENTITY_LENGTH);
+    inspect::secret("identity", text.as_bytes());
     // Any 32 bytes are an X25519 scalar, and this is their one written form.
-    VaultIdentity(age::x25519::Identity::from_str(&text).expect("32 bytes in Bech32 are an age identity"))
+    Box::new(age::x25519::Identity::from_str(&text).expect("32 bytes in Bech32 are an age identity"))
 }
 
 impl VaultIdentity {
@@ -45,7 +52,7 @@ impl VaultIdentity {
 }
 
 /// The key that signs the manifest of the next generation: ECDSA P-256 with SHA-256.
-pub struct SuccessionKey(p256::ecdsa::SigningKey);
+pub struct SuccessionKey(Box<p256::ecdsa::SigningKey>);
 
 impl SuccessionKey {
     /// The succession key that follows from a root.
@@ -53,12 +60,15 @@ impl SuccessionKey {
     /// # Errors
     /// [`SealingError::Succession`] if it comes out as zero, which no root that will ever be drawn does.
     pub fn derive(root: &Root, vault: &Digest, generation: u64) -> Result<Self, SealingError> {
-        let mut wide = Zeroizing::new([0; 48]);
-        derive(root, vault, generation, SUCCESSION, &mut *wide);
-        let scalar = Zeroizing::new(reduce(&wide));
-        let key = Option::<NonZeroScalar>::from(NonZeroScalar::new(*scalar)).ok_or(SealingError::Succession)?;
-        let key = Zeroizing::new(key);
-        Ok(Self(p256::ecdsa::SigningKey::from(*key)))
+        secret::apart(|| {
+            let mut wide = Zeroizing::new([0; 48]);
+            derive(root, vault, generation, SUCCESSION, &mut *wide);
+            inspect::secret("succession", &*wide);
+            let scalar = Zeroizing::new(reduce(&wide));
+            let key = Option::<NonZeroScalar>::from(NonZeroScalar::new(*scalar)).ok_or(SealingError::Succession)?;
+            let key = Zeroizing::new(key);
+            Ok(Self(Box::new(p256::ecdsa::SigningKey::from(*key))))
+        })
     }
 
     /// What the manifest calls `succession_key`.
@@ -68,17 +78,17 @@ impl SuccessionKey {
 
     /// A signature over `bytes` (hashed here with SHA-256), deterministic (RFC 6979), low s.
     pub fn sign(&self, bytes: &[u8]) -> Signature {
-        Signature::normalised(self.0.sign(bytes))
+        secret::apart(|| Signature::normalised(self.0.sign(bytes)))
     }
 }
 
 /// The identity that inbox files are sealed to. It outlives rotations, carried in every generation.
-pub struct InboxIdentity(pub(super) age::x25519::Identity);
+pub struct InboxIdentity(pub(super) Box<age::x25519::Identity>);
 
 impl InboxIdentity {
     /// A fresh random one.
     pub fn generate() -> Self {
-        Self(age::x25519::Identity::generate())
+        Self(secret::apart(|| Box::new(age::x25519::Identity::generate())))
     }
 
     /// From the payload of `inbox-identity.age`: `AGE-SECRET-KEY-1...` and LF.
@@ -87,11 +97,9 @@ impl InboxIdentity {
     /// [`SealingError::InboxIdentity`].
     pub fn from_payload(payload: &SecretBytes) -> Result<Self, SealingError> {
         let text = std::str::from_utf8(payload.expose_secret()).ok();
-        text.and_then(|text| text.strip_suffix('\n'))
-            .filter(|text| text.len() == IDENTITY_LENGTH)
-            .and_then(|text| age::x25519::Identity::from_str(text).ok())
-            .map(Self)
-            .ok_or(SealingError::InboxIdentity)
+        let text = text.and_then(|text| text.strip_suffix('\n')).filter(|text| text.len() == IDENTITY_LENGTH);
+        let identity = text.and_then(|text| secret::apart(|| age::x25519::Identity::from_str(text).ok().map(Box::new)));
+        identity.map(Self).ok_or(SealingError::InboxIdentity)
     }
 
     /// What `inbox-identity.age` holds.
@@ -99,6 +107,7 @@ impl InboxIdentity {
         let text = self.0.to_string();
         let mut payload = Zeroizing::new(Vec::with_capacity(IDENTITY_LENGTH + 1));
         payload.extend_from_slice(text.expose_secret().as_bytes());
+        inspect::secret("inbox", &payload);
         payload.push(b'\n');
         SecretBytes::new(payload)
     }

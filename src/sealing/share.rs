@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::str::FromStr;
 
 use age_core::format::{FileKey, Stanza};
+use age_core::secrecy::ExposeSecret;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use hkdf::Hkdf;
@@ -17,6 +18,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::encoding::{Digest, PublicKey};
+use crate::fault::inspect;
 use crate::sealing::{SealingError, hpke, is_grease};
 use crate::secret::{ShareValue, SharedX};
 
@@ -203,6 +205,9 @@ impl age::Identity for Decapsulation {
             return None;
         }
         let key = hpke::open(&self.shared, &self.encapsulated, &self.recipient, TAG_SALT, &stanza.body);
+        if let Some(key) = &key {
+            inspect::secret("file-key", key.expose_secret());
+        }
         self.refused.set(key.is_none());
         Some(key.ok_or(age::DecryptError::DecryptionFailed))
     }

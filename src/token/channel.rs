@@ -28,6 +28,24 @@ pub trait Source {
     fn connect(&mut self, presence: &Presence) -> Result<Box<dyn Link>, ChannelError>;
 }
 
+impl<S: Source + ?Sized> Source for &mut S {
+    fn software(&self) -> bool {
+        (**self).software()
+    }
+
+    fn present(&mut self) -> Result<Vec<Presence>, ChannelError> {
+        (**self).present()
+    }
+
+    fn wait(&mut self, seen: &[Presence]) -> Result<(), ChannelError> {
+        (**self).wait(seen)
+    }
+
+    fn connect(&mut self, presence: &Presence) -> Result<Box<dyn Link>, ChannelError> {
+        (**self).connect(presence)
+    }
+}
+
 /// One card in one reader, until it is taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Presence {

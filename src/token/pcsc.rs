@@ -3,11 +3,15 @@
 use std::ffi::CString;
 use std::time::Duration;
 
-use pcsc::{Card, Context, Disposition, Error, Protocols, ReaderState, Scope, ShareMode, State, Transaction};
+use pcsc::{Card, Context, Error, Protocols, ReaderState, Scope, ShareMode, State};
 use zeroize::Zeroizing;
 
 use crate::interrupt;
 use crate::token::channel::{Channel, ChannelError, Link, Presence, Source};
+
+use transaction::{GivenUp, Held, NotBegun};
+
+mod transaction;
 
 /// How long one wait in the service lasts at most. Between listing the readers and waiting one may be plugged in, and a
 /// cancellation may come before the wait begins: both are then noticed this late.
@@ -110,79 +114,81 @@ impl Source for PcscSource {
 
     fn connect(&mut self, presence: &Presence) -> Result<Box<dyn Link>, ChannelError> {
         let reader = &presence.reader;
-        let removed = || ChannelError::Removed { reader: reader.clone() };
-        let name = CString::new(reader.as_str()).map_err(|_| removed())?;
-        let card =
-            self.context.connect(&name, ShareMode::Shared, Protocols::ANY).map_err(|error| failed(reader, error))?;
+        let card = connect(reader)?;
         // Looked at after connecting: a card that was swapped before has another count, one that is swapped later makes
         // the connection fail.
         if self.present()?.contains(presence) {
-            Ok(Box::new(PcscLink { card, reader: reader.clone() }))
+            Ok(Box::new(PcscLink { card: Some(card), reader: reader.clone() }))
         } else {
-            Err(removed())
+            Err(ChannelError::Removed { reader: reader.clone() })
         }
     }
 }
 
 struct PcscLink {
-    card: Card,
+    /// `None` while a transaction has it, and after a wait that was given up: then another connection is made.
+    card: Option<Card>,
     reader: String,
 }
 
 impl Link for PcscLink {
     fn begin(&mut self) -> Result<Box<dyn Channel + '_>, ChannelError> {
-        let reader = self.reader.as_str();
-        let transaction = match self.card.transaction2() {
-            Ok(transaction) => transaction,
-            // Somebody reset the card since, or we did when the last transaction ended. It is the same card: a swap is
-            // reported differently. Nothing was verified yet that could be lost.
-            Err((card, Error::ResetCard)) => {
-                card.reconnect(ShareMode::Shared, Protocols::ANY, Disposition::LeaveCard)
-                    .map_err(|error| failed(reader, error))?;
-                card.transaction().map_err(|error| failed(reader, error))?
-            }
-            Err((_, error)) => return Err(failed(reader, error)),
+        let card = match self.card.take() {
+            Some(card) => card,
+            None => connect(&self.reader)?,
         };
-        Ok(Box::new(PcscChannel { transaction: Some(transaction), reader }))
+        match Held::begin(card) {
+            Ok(held) => Ok(Box::new(PcscChannel { held: Some(held), link: self })),
+            Err(NotBegun::Stopped) => Err(ChannelError::Interrupted),
+            Err(NotBegun::Busy) => Err(ChannelError::Busy { reader: self.reader.clone() }),
+            Err(NotBegun::Failed(error, card)) => {
+                self.card = card;
+                Err(failed(&self.reader, error))
+            }
+        }
+    }
+}
+
+/// A connection in a context of its own: whoever waits in a context keeps all others of that context waiting.
+fn connect(reader: &str) -> Result<Card, ChannelError> {
+    let name = CString::new(reader).map_err(|_| ChannelError::Removed { reader: reader.to_owned() })?;
+    let connected = transaction::patiently(move || {
+        let context = Context::establish(Scope::User)?;
+        context.connect(&name, ShareMode::Shared, Protocols::ANY)
+    });
+    match connected {
+        Ok(connected) => connected.map_err(|error| failed(reader, error)),
+        Err(GivenUp::Stopped) => Err(ChannelError::Interrupted),
+        Err(GivenUp::Busy) => Err(ChannelError::Busy { reader: reader.to_owned() }),
     }
 }
 
 struct PcscChannel<'a> {
     /// `None` only while it is dropped.
-    transaction: Option<Transaction<'a>>,
-    reader: &'a str,
+    held: Option<Held>,
+    link: &'a mut PcscLink,
 }
 
 impl Channel for PcscChannel<'_> {
     fn transmit(&mut self, apdu: &[u8]) -> Result<Zeroizing<Vec<u8>>, ChannelError> {
-        let removed = || ChannelError::Removed { reader: self.reader.to_owned() };
-        let transaction = self.transaction.as_ref().ok_or_else(removed)?;
+        let removed = || ChannelError::Removed { reader: self.link.reader.clone() };
+        let held = self.held.as_ref().ok_or_else(removed)?;
         let name = match apdu {
             [_, ins, p1, p2, ..] => format!("{ins:02X} {p1:02X}{p2:02X}"),
             _ => String::new(),
         };
         crate::fault::point(&format!("apdu:before:{name}"));
-        let mut buffer = Zeroizing::new(vec![0; pcsc::MAX_BUFFER_SIZE]);
-        let received = transaction.transmit(apdu, &mut buffer).map(<[u8]>::len);
+        let answer = held.transmit(apdu);
         crate::fault::point(&format!("apdu:after:{name}"));
-        match received.map_err(|error| failed(self.reader, error))? {
-            // A card that is pulled in the middle of a command "answers" nothing, successfully.
-            0 | 1 => Err(removed()),
-            length => {
-                buffer.truncate(length);
-                Ok(buffer)
-            }
-        }
+        let answer = answer.map_err(|error| failed(&self.link.reader, error))?;
+        // A card that is pulled in the middle of a command "answers" nothing, successfully.
+        if answer.len() < 2 { Err(removed()) } else { Ok(answer) }
     }
 }
 
 impl Drop for PcscChannel<'_> {
     fn drop(&mut self) {
-        if let Some(transaction) = self.transaction.take() {
-            // Reset, not left: the PIN would stay verified for whatever program uses the card next. If the card is gone
-            // there is nothing to reset, and dropping what is left of the transaction ends it.
-            drop(transaction.end(Disposition::ResetCard));
-        }
+        self.link.card = self.held.take().and_then(Held::end);
     }
 }
 

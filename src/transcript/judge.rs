@@ -1,5 +1,6 @@
 //! The verdict over everything that stands on the copies of a vault (`docs/format.md`, section 4). Pure.
 
+mod alone;
 mod collect;
 mod files;
 mod findings;
@@ -21,6 +22,7 @@ use super::snapshot::Snapshot;
 use crate::encoding::{Digest, Nonce16};
 use crate::error::{Advice, Exit};
 
+pub use alone::serves_alone;
 pub use follow::{FollowError, check_manifest_follows, check_plan_follows};
 
 /// How far above the highest number that k custodians approved a number may be that fewer stand behind, or one token.
@@ -219,6 +221,28 @@ impl Judgement {
         self.line.iter().map(|&place| &self.generations[place])
     }
 
+    /// The generations that led to this one, as far as they are here, from the first; itself last. Unlike [`Self::line`] it
+    /// also follows a branch of a fork.
+    pub fn line_to<'j>(&'j self, generation: &'j GenerationState) -> Vec<&'j GenerationState> {
+        let before = |state: &&'j GenerationState| self.generation(&state.manifest.plan.parent?);
+        let mut line: Vec<_> = std::iter::successors(Some(generation), before).collect();
+        line.reverse();
+        line
+    }
+
+    /// The last committed generations of all branches of an unsettled fork, the highest ceremony number first. Each can be
+    /// finished, or gone on over, as far as the tokens let it; none without a fork.
+    pub fn tips(&self) -> Vec<&GenerationState> {
+        let Some(fork) = self.fork.as_ref().filter(|fork| fork.settled.is_none()) else { return Vec::new() };
+        let committed = || self.generations.iter().filter(|state| state.committed);
+        let followed = |state: &GenerationState| committed().any(|c| c.manifest.plan.parent == Some(state.digest));
+        let branched =
+            |state: &GenerationState| self.line_to(state).iter().any(|before| fork.children.contains(&before.digest));
+        let mut tips: Vec<_> = committed().filter(|state| !followed(state) && branched(state)).collect();
+        tips.sort_by_key(|tip| (std::cmp::Reverse(tip.manifest.plan.number), tip.digest));
+        tips
+    }
+
     /// The last ratified generation of the line.
     pub fn ratified_head(&self) -> Option<&GenerationState> {
         self.line().rev().find(|generation| generation.ratified)
@@ -308,8 +332,8 @@ impl Advice for JudgeError {
                 "run `claviger status VAULT`: it says whether `claviger resume` or `claviger found` with the same files goes on"
             }
             Self::Fork { .. } => {
-                "do nothing with this vault yet: keep all copies as they are, run `claviger verify`, and find out who held \
-                 which ceremony"
+                "nothing is lost: bring every copy, find out who held which ceremony, and run `claviger resume VAULT`; it asks \
+                 which of them is finished"
             }
         };
         Some(hint.to_owned())

@@ -32,6 +32,14 @@ impl Content {
         }
     }
 
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Sealed { size, .. } => *size,
+        }
+    }
+
     /// The bytes of a document.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
@@ -59,6 +67,8 @@ pub struct CopyView {
     pub files: BTreeMap<String, Content>,
     /// What could not be read.
     pub unread: Vec<Unread>,
+    /// Paths of files without any bytes: on FAT a file can have its name, and not yet its size, when the power fails.
+    pub empty: Vec<String>,
 }
 
 impl CopyView {

@@ -275,7 +275,7 @@ impl World {
         let mut files: BTreeMap<String, Content> =
             self.files.iter().map(|(path, bytes)| (path.clone(), content(path, bytes))).collect();
         files.insert("copy.json".to_owned(), content("copy.json", &self.copy_json(copy)));
-        CopyView { path: format!("/copy/{}", copy + 1), files, unread: Vec::new() }
+        CopyView { path: format!("/copy/{}", copy + 1), files, ..CopyView::default() }
     }
 
     pub fn judge(&self) -> Judgement {

@@ -24,6 +24,22 @@ pub struct Cleaned {
 /// # Errors
 /// [`VaultError::Path`], which would be a mistake of the program. What fails on single copies is in [`Cleaned::failures`].
 pub fn cleanup(copies: &Copies, snapshot: &Snapshot, judgement: &Judgement) -> Result<Cleaned, VaultError> {
+    let mut cleaned = Cleaned::default();
+    for (place, view) in snapshot.copies.iter().enumerate() {
+        for path in not_needed(snapshot, judgement, place) {
+            match copies.remove_on(&view.path, Path::new(&path))? {
+                Ok(()) => cleaned.removed.push(path),
+                Err(failure) => cleaned.failures.push(failure),
+            }
+        }
+    }
+    cleaned.removed.sort();
+    cleaned.removed.dedup();
+    Ok(cleaned)
+}
+
+/// The files of one copy (its place in `snapshot`) that may go.
+pub(super) fn not_needed(snapshot: &Snapshot, judgement: &Judgement, place: usize) -> Vec<String> {
     let admitted: BTreeSet<(&str, Digest)> = judgement
         .line()
         .filter(|generation| generation.ratified)
@@ -35,27 +51,17 @@ pub fn cleanup(copies: &Copies, snapshot: &Snapshot, judgement: &Judgement) -> R
             admits.filter(move |(file, _)| !refused(file))
         })
         .collect();
-    let mut cleaned = Cleaned::default();
-    for (place, view) in snapshot.copies.iter().enumerate() {
-        for (path, content) in &view.files {
-            let over = match Place::of(path) {
-                Place::Generation(directory, file) if file.is_sealed() => {
-                    judgement.ceremony_in(place, directory).is_some_and(|ceremony| may_go(judgement, &ceremony))
-                }
-                Place::Inbox(file) => admitted.contains(&(file, content.digest())),
-                _ => false,
-            };
-            if over {
-                match copies.remove_on(&view.path, Path::new(path))? {
-                    Ok(()) => cleaned.removed.push(path.clone()),
-                    Err(failure) => cleaned.failures.push(failure),
-                }
-            }
+    let over = |path: &str, digest: Option<Digest>| match Place::of(path) {
+        Place::Generation(directory, file) if file.is_sealed() => {
+            judgement.ceremony_in(place, directory).is_some_and(|ceremony| may_go(judgement, &ceremony))
         }
-    }
-    cleaned.removed.sort();
-    cleaned.removed.dedup();
-    Ok(cleaned)
+        Place::Inbox(file) => digest.is_some_and(|digest| admitted.contains(&(file, digest))),
+        _ => false,
+    };
+    let view = &snapshot.copies[place];
+    let files = view.files.iter().map(|(path, content)| (path, Some(content.digest())));
+    let unread = view.unread.iter().map(|unread| (&unread.file, None));
+    files.chain(unread).filter(|(path, digest)| over(path, *digest)).map(|(path, _)| path.clone()).collect()
 }
 
 /// > when it is extinct and its child ratified (or, for a ceremony that was never committed, when its parent is extinct)

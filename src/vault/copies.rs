@@ -1,16 +1,18 @@
 //! All copies of a vault together.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::copy::Copy;
+use super::disk::Directory;
 use super::layout::{COPY, VAULT};
 use super::medium::Medium;
 use super::write::{self, Part};
 use super::{VaultError, read};
 use crate::encoding::{Digest, Nonce16};
-use crate::transcript::{CopyView, Place, Snapshot};
+use crate::transcript::{CopyView, Judgement, Place, Snapshot};
 
 /// The copies of one vault that can be read.
 #[derive(Debug)]
@@ -19,7 +21,18 @@ pub struct Copies {
     unavailable: Vec<Unavailable>,
     foreign: Vec<PathBuf>,
     ids: Vec<Option<Nonce16>>,
+    /// Those that are not written to: a plan names every copy that may get its COMMIT, and these it does not name.
+    aside: Vec<Cell<Option<Aside>>>,
     vault: Digest,
+}
+
+/// Why a copy is not written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aside {
+    /// It could not be written when it was opened.
+    ReadOnly,
+    /// It has too little room.
+    Full,
 }
 
 /// A copy that was asked for and cannot be used.
@@ -71,7 +84,7 @@ impl Written {
 /// Keeps other processes off the copies until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _directories: Vec<std::os::fd::OwnedFd>,
+    _directories: Vec<Directory>,
 }
 
 impl Copies {
@@ -120,7 +133,8 @@ impl Copies {
         let ids = snapshot.copies.iter().map(|view| mark(view).map(|mark| mark.id)).collect();
         let unavailable = tried.into_iter().map(|f| Unavailable { path: f.copy, why: f.error.to_string() }).collect();
         let foreign = foreign.iter().map(|copy| copy.path().to_owned()).collect();
-        Ok(Self { copies, unavailable, foreign, ids, vault: snapshot.vault })
+        let aside = copies.iter().map(|copy| Cell::new((!copy.is_writable()).then_some(Aside::ReadOnly))).collect();
+        Ok(Self { copies, unavailable, foreign, ids, aside, vault: snapshot.vault })
     }
 
     /// Reads all of them anew.
@@ -174,7 +188,23 @@ impl Copies {
 
     /// What the copies are on, for preflight.
     pub fn media(&self) -> Vec<Medium> {
-        self.copies.iter().map(Medium::of).collect()
+        let medium = |(copy, aside): (&Copy, &Cell<Option<Aside>>)| Medium {
+            writable: aside.get() != Some(Aside::ReadOnly),
+            full: aside.get() == Some(Aside::Full),
+            ..Medium::of(copy)
+        };
+        self.copies.iter().zip(&self.aside).map(medium).collect()
+    }
+
+    /// From now on nothing is written to copies that have no room for a generation like the current one, so that a ceremony
+    /// does not find out after its commit.
+    pub fn set_full_ones_aside(&self, snapshot: &Snapshot, judgement: &Judgement) {
+        let sizes = next_generation(snapshot, judgement);
+        for (copy, aside) in self.copies.iter().zip(&self.aside) {
+            if aside.get().is_none() && !sizes.is_empty() && !Medium::of(copy).has_room(&sizes) {
+                aside.set(Some(Aside::Full));
+            }
+        }
     }
 
     /// Takes all copies for this process.
@@ -183,24 +213,19 @@ impl Copies {
     /// [`VaultError::InUse`] if another process has one of them.
     pub fn lock(&self) -> Result<Lock, VaultError> {
         let mut directories = Vec::new();
-        for copy in &self.copies {
-            // A lock belongs to the open directory: it needs one of its own, so that dropping it gives the copy free.
-            let directory = Copy::open(copy.path())?.into_root();
-            match rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => directories.push(directory),
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(VaultError::InUse { copy: copy.path().to_owned() }),
-                // A file system without locks, which then cannot say no.
-                Err(rustix::io::Errno::NOLCK | rustix::io::Errno::NOTSUP | rustix::io::Errno::INVAL) => {}
-                Err(error) => return Err(copy.error("the directory", "lock", error)),
-            }
+        // In one order, in whatever order they were named: of several who want the same copies, one gets them.
+        let mut copies: Vec<&Copy> = self.copies.iter().collect();
+        copies.sort_by_key(|copy| copy.identity());
+        for copy in copies {
+            directories.extend(copy.lock()?);
         }
         Ok(Lock { _directories: directories })
     }
 
     pub(super) fn each(&self, file: String, mut act: impl FnMut(&Copy) -> Result<(), VaultError>) -> Written {
         let mut written = Written { file, on: Vec::new(), ids: Vec::new(), failures: Vec::new() };
-        for (copy, id) in self.copies.iter().zip(&self.ids) {
-            match marked(copy, *id).and_then(|id| act(copy).map(|()| id)) {
+        for (place, copy) in self.copies.iter().enumerate() {
+            match self.writable(place).and_then(|id| act(copy).map(|()| id)) {
                 Ok(id) => {
                     written.on.push(copy.path().to_owned());
                     written.ids.push(id);
@@ -249,7 +274,7 @@ impl Copies {
         let file = vault_path(relative)?;
         let mut failures = Vec::new();
         for (place, copy) in self.copies.iter().enumerate() {
-            let streamed = match marked(copy, self.ids[place]) {
+            let streamed = match self.writable(place) {
                 Ok(_) => stream(copy, &file, &mut fill)?,
                 Err(error) => Err(error),
             };
@@ -315,6 +340,17 @@ impl Copies {
 }
 
 impl Copies {
+    /// The id of a copy that may be written to. Only a copy with a good mark is: anything else may be a directory that a
+    /// medium is not mounted on.
+    fn writable(&self, place: usize) -> Result<Nonce16, VaultError> {
+        let copy = self.copies[place].path();
+        match (self.ids[place], self.aside[place].get()) {
+            (None, _) => Err(VaultError::Unmarked { copy: copy.to_owned() }),
+            (Some(_), Some(aside)) => Err(VaultError::SetAside { copy: copy.to_owned(), full: aside == Aside::Full }),
+            (Some(id), None) => Ok(id),
+        }
+    }
+
     /// Like [`Self::remove`], on the one copy with this path.
     pub(super) fn remove_on(&self, path: &str, relative: &Path) -> Result<Result<(), Failure>, VaultError> {
         let file = text(relative)?;
@@ -333,7 +369,7 @@ fn stream<E: From<VaultError>>(
     file: &str,
     fill: &mut impl FnMut(&mut dyn Write) -> Result<(), E>,
 ) -> Result<Result<Digest, VaultError>, E> {
-    match copy.file(file) {
+    match write::read_back(copy, file) {
         Ok(None) => {}
         Ok(Some(_)) => {
             return Ok(Err(VaultError::Conflict { copy: copy.path().to_owned(), file: file.to_owned() }));
@@ -360,9 +396,19 @@ fn stream<E: From<VaultError>>(
     }
 }
 
-/// Only a copy with a good mark is written to: anything else may be a directory that a medium is not mounted on.
-fn marked(copy: &Copy, id: Option<Nonce16>) -> Result<Nonce16, VaultError> {
-    id.ok_or_else(|| VaultError::Unmarked { copy: copy.path().to_owned() })
+/// Sizes, in bytes, of the files of a generation like the current one, with what waits in the inbox.
+fn next_generation(snapshot: &Snapshot, judgement: &Judgement) -> Vec<u64> {
+    let Ok(current) = judgement.current() else { return Vec::new() };
+    let Some(view) = current.complete_on.first().and_then(|place| snapshot.copies.get(*place)) else {
+        return Vec::new();
+    };
+    let place = current.complete_on[0];
+    let counts = |path: &str| match Place::of(path) {
+        Place::Generation(directory, _) => judgement.ceremony_in(place, directory) == Some(current.ceremony),
+        Place::Inbox(_) => true,
+        _ => false,
+    };
+    view.files.iter().filter(|(path, _)| counts(path)).map(|(_, content)| content.size()).collect()
 }
 
 fn text(relative: &Path) -> Result<String, VaultError> {

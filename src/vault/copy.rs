@@ -2,18 +2,19 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::VaultError;
+use super::disk::{Directory, Sync};
 
 /// One copy of a vault.
 #[derive(Debug)]
 pub struct Copy {
     path: PathBuf,
-    root: OwnedFd,
+    root: Directory,
 }
 
 impl Copy {
@@ -22,8 +23,7 @@ impl Copy {
     /// # Errors
     /// [`VaultError::Io`].
     pub fn open(path: &Path) -> Result<Self, VaultError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| VaultError::Io {
+        let root = Directory::open(path).map_err(|error| VaultError::Io {
             copy: path.to_owned(),
             file: "the directory".to_owned(),
             action: "open",
@@ -38,19 +38,37 @@ impl Copy {
     }
 
     /// The open directory.
-    pub fn root(&self) -> &OwnedFd {
+    pub fn root(&self) -> &Directory {
         &self.root
     }
 
-    /// The open directory, alone.
-    pub(super) fn into_root(self) -> OwnedFd {
-        self.root
+    /// Takes the copy for this process until what is returned is dropped; `None` where the file system has no locks, and so
+    /// cannot say no.
+    ///
+    /// # Errors
+    /// [`VaultError::InUse`] if another process has it.
+    pub(super) fn lock(&self) -> Result<Option<Directory>, VaultError> {
+        if crate::fault::locks_are_ignored() {
+            return Ok(None);
+        }
+        // A lock belongs to the open directory: it needs one of its own, so that dropping it gives the copy free.
+        let directory = Self::open(&self.path)?.root;
+        match rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(directory)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(VaultError::InUse { copy: self.path.clone() }),
+            Err(rustix::io::Errno::NOLCK | rustix::io::Errno::NOTSUP | rustix::io::Errno::INVAL) => Ok(None),
+            Err(error) => Err(self.error("the directory", "lock", error)),
+        }
+    }
+
+    /// Device and inode of the directory; none if the system does not say.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        rustix::fs::fstat(&self.root).ok().map(|stat| (stat.st_dev, stat.st_ino))
     }
 
     /// Whether both are the same directory.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let (Ok(a), Ok(b)) = (rustix::fs::fstat(&self.root), rustix::fs::fstat(&other.root)) else { return false };
-        (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+        self.identity().is_some_and(|identity| other.identity() == Some(identity))
     }
 
     /// Whether files can be added to it, as far as the system says beforehand.
@@ -67,24 +85,20 @@ impl Copy {
     }
 
     /// Opens the directory of a path below the root; every component is a real directory. `make`: makes what is missing.
-    pub(super) fn directory(&self, relative: &str, make: bool) -> Result<OwnedFd, VaultError> {
-        let mut here = self.root.as_fd().try_clone_to_owned().map_err(|error| self.error(relative, "open", error))?;
+    pub(super) fn directory(&self, relative: &str, make: bool) -> Result<Directory, VaultError> {
+        let mut here = self.root.again().map_err(|error| self.error(relative, "open", error))?;
         let mut path = String::new();
         for component in relative.split('/').filter(|component| !component.is_empty()) {
             path = if path.is_empty() { component.to_owned() } else { format!("{path}/{component}") };
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut next = rustix::fs::openat(&here, component, flags, Mode::empty());
-            if make && matches!(next, Err(rustix::io::Errno::NOENT)) {
-                crate::fault::point(&format!("mkdir:{path}:before"));
-                let mode = Mode::from_raw_mode(0o755);
-                rustix::fs::mkdirat(&here, component, mode).map_err(|error| self.error(&path, "make", error))?;
-                sync_directory(&here).map_err(|error| self.error(&path, "make", error))?;
-                crate::fault::point(&format!("mkdir:{path}:after"));
-                next = rustix::fs::openat(&here, component, flags, Mode::empty());
+            let mut next = here.below(component);
+            if make && matches!(next, Err(Errno::NOENT)) {
+                here.make(component).map_err(|error| self.error(&path, "make", error))?;
+                here.sync(Sync::DirectoryName).map_err(|error| self.error(&path, "make", error))?;
+                next = here.below(component);
             }
             here = match next {
                 Ok(next) => next,
-                Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
+                Err(Errno::NOTDIR | Errno::LOOP) => {
                     let stat = rustix::fs::statat(&here, component, AtFlags::SYMLINK_NOFOLLOW);
                     let found = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
                     return Err(self.wrong_type(&path, found, "a directory"));
@@ -107,10 +121,15 @@ impl Copy {
     }
 
     /// Opens a regular file in an open directory; never follows a link, never waits for a FIFO, never opens a device.
-    pub(super) fn file_in(&self, directory: &OwnedFd, name: &str, relative: &str) -> Result<Option<File>, VaultError> {
+    pub(super) fn file_in(
+        &self,
+        directory: &Directory,
+        name: &str,
+        relative: &str,
+    ) -> Result<Option<File>, VaultError> {
         let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(self.error(relative, "read", error)),
         };
         let regular = |mode| match FileType::from_raw_mode(mode) {
@@ -123,15 +142,10 @@ impl Copy {
             .map_err(|error| self.error(relative, "read", error))?;
         let stat = rustix::fs::fstat(&file).map_err(|error| self.error(relative, "read", error))?;
         regular(stat.st_mode)?;
+        if crate::fault::is_unreadable(stat.st_ino) {
+            return Err(self.error(relative, "read", rustix::io::Errno::IO));
+        }
         Ok(Some(File::from(file)))
-    }
-}
-
-/// Brings the names in a directory to the medium. Some file systems cannot; then there is nothing to wait for.
-pub(super) fn sync_directory(directory: &OwnedFd) -> io::Result<()> {
-    match rustix::fs::fsync(directory) {
-        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 

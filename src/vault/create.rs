@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::copies::Copies;
-use super::copy::{Copy, sync_directory};
+use super::copy::Copy;
+use super::disk::{self, Directory, Sync};
 use super::layout::{COPY, POLICY, VAULT};
 use super::read::{self, LOST_AND_FOUND};
 use super::{VaultError, write};
@@ -23,13 +24,13 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
         if let Some(other) = copies.iter().find(|other| other.is_same(&copy)) {
             return Err(VaultError::Same { first: other.path().to_owned(), second: path.clone() });
         }
-        refuse_strangers(&copy, &body)?;
+        refuse_strangers(&copy, &body, policy)?;
         copies.push(copy);
     }
     for copy in &copies {
         write::write_new(copy, POLICY, policy)?;
         write::write_new(copy, VAULT, &body)?;
-        if copy.file(COPY)?.is_none() {
+        if write::read_back(copy, COPY)?.is_none() {
             let id = Nonce16::random().map_err(|_| VaultError::Random)?;
             write::write_new(copy, COPY, &CopyMark::new(id, Digest::of(&body)).encode())?;
         }
@@ -37,28 +38,28 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
     Copies::open(paths)
 }
 
-fn make(path: &Path) -> Result<Copy, VaultError> {
-    match std::fs::create_dir(path) {
-        Ok(()) => {
-            // So that the new directory itself survives a power cut; where that cannot be done, the copy is still good.
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if let Ok(parent) = Copy::open(parent) {
-                let _ = sync_directory(parent.root());
-            }
-        }
+/// Makes the directory, if it is not there, and opens it.
+pub(super) fn make(path: &Path) -> Result<Copy, VaultError> {
+    match disk::make_directory(path) {
+        Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(source) => {
             let (copy, file) = (path.to_owned(), "the directory".to_owned());
             return Err(VaultError::Io { copy, file, action: "make", source });
         }
     }
+    // So that the directory itself survives a power cut, also one that an interrupted run has made; where that cannot be
+    // done, the copy is still good.
+    let _ = Directory::open_parent(path).and_then(|parent| parent.sync(Sync::CopyName));
     Copy::open(path)
 }
 
-fn refuse_strangers(copy: &Copy, body: &[u8]) -> Result<(), VaultError> {
+/// An interrupted founding may have left the policy alone.
+fn refuse_strangers(copy: &Copy, body: &[u8], policy: &[u8]) -> Result<(), VaultError> {
     let view = read::view(copy)?;
     let same = view.files.get(VAULT).is_some_and(|content| content.bytes() == Some(body));
-    let harmless = |file: &str| same || file == LOST_AND_FOUND || file.ends_with(".part");
+    let begun = view.files.get(POLICY).is_some_and(|content| content.bytes() == Some(policy));
+    let harmless = |file: &str| same || (begun && file == POLICY) || file == LOST_AND_FOUND || file.ends_with(".part");
     let files = view.files.keys().map(String::as_str).chain(view.unread.iter().map(|unread| unread.file.as_str()));
     let directories =
         ["generations", "records", "inbox"].into_iter().filter(|name| copy.directory(name, false).is_ok());

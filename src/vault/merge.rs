@@ -33,6 +33,8 @@ struct Wanted<'a> {
     target: String,
     digest: Digest,
     size: u64,
+    /// Something that cannot be read stands there: it is to be repaired, or a person has to look.
+    blocked: bool,
 }
 
 impl Copies {
@@ -42,47 +44,65 @@ impl Copies {
     /// # Errors
     /// [`VaultError`] if a copy cannot be read any more.
     pub fn merge(&self) -> Result<Merged, VaultError> {
-        let snapshot = self.snapshot()?;
-        let judgement = judge(&snapshot);
+        let (snapshot, judgement) = self.judged()?;
         let mut merged = Merged::default();
-        let same = |(copy, view): (&Copy, &CopyView)| copy.path().display().to_string() == view.path;
-        if snapshot.copies.len() != self.copies.len() || !self.copies.iter().zip(&snapshot.copies).all(same) {
-            // One became unreadable since it was opened, or another vault was put in its place.
-            return Err(VaultError::Changed);
-        }
-        for (to, copy) in self.copies.iter().enumerate() {
-            if snapshot.copies[to].mark().is_none_or(|mark| mark.vault != snapshot.vault) {
-                continue;
-            }
-            let mut wanted: Vec<Wanted<'_>> = Vec::new();
-            for from in (0..self.copies.len()).filter(|from| *from != to) {
-                wanted.extend(wants(&snapshot, &judgement, from, to));
-            }
-            wanted.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.target.cmp(&b.target)));
-            let mut done = BTreeSet::new();
-            let mut inbox = INBOX;
-            for file in wanted {
-                if !done.insert(file.target.clone()) {
-                    continue;
-                }
-                if let Place::Inbox(_) = Place::of(&file.target) {
-                    let Some(left) = inbox.checked_sub(file.size) else { continue };
-                    inbox = left;
-                }
-                match write::copy_file((&self.copies[file.from], file.source), (copy, &file.target), file.digest) {
-                    Ok(()) => merged.added.push((copy.path().to_owned(), file.target)),
-                    Err(error @ VaultError::Conflict { .. }) => {
-                        merged.failures.push(Failure { copy: copy.path().to_owned(), error });
-                    }
-                    Err(error) => {
-                        merged.failures.push(Failure { copy: copy.path().to_owned(), error });
-                        break;
-                    }
-                }
+        for to in 0..self.copies.len() {
+            if snapshot.copies[to].mark().is_some_and(|mark| mark.vault == snapshot.vault) {
+                self.fill(&snapshot, &judgement, to, &mut merged);
             }
         }
         Ok(merged)
     }
+
+    /// All of them as they stand now, in the order of [`Self::paths`], and the verdict.
+    ///
+    /// # Errors
+    /// [`VaultError::Changed`] if one became unreadable since it was opened, or another vault was put in its place.
+    pub(super) fn judged(&self) -> Result<(Snapshot, Judgement), VaultError> {
+        let snapshot = self.snapshot()?;
+        let same = |(copy, view): (&Copy, &CopyView)| copy.path().display().to_string() == view.path;
+        if snapshot.copies.len() != self.copies.len() || !self.copies.iter().zip(&snapshot.copies).all(same) {
+            return Err(VaultError::Changed);
+        }
+        let judgement = judge(&snapshot);
+        Ok((snapshot, judgement))
+    }
+
+    /// Adds to one copy (its place in `snapshot`) the files that it lacks and others have, whatever its mark says.
+    pub(super) fn fill(&self, snapshot: &Snapshot, judgement: &Judgement, to: usize, merged: &mut Merged) {
+        let copy = &self.copies[to];
+        let mut wanted: Vec<Wanted<'_>> = Vec::new();
+        for from in (0..self.copies.len()).filter(|from| *from != to) {
+            wanted.extend(wants(snapshot, judgement, from, to));
+        }
+        wanted.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.target.cmp(&b.target)));
+        let mut done = BTreeSet::new();
+        let mut inbox = INBOX;
+        for file in wanted {
+            if file.blocked || !done.insert(file.target.clone()) {
+                continue;
+            }
+            if let Place::Inbox(_) = Place::of(&file.target) {
+                let Some(left) = inbox.checked_sub(file.size) else { continue };
+                inbox = left;
+            }
+            match write::copy_file((&self.copies[file.from], file.source), (copy, &file.target), file.digest) {
+                Ok(()) => merged.added.push((copy.path().to_owned(), file.target)),
+                Err(error @ (VaultError::Conflict { .. } | VaultError::NotRegular { .. })) => {
+                    merged.failures.push(Failure { copy: copy.path().to_owned(), error });
+                }
+                Err(error) => {
+                    merged.failures.push(Failure { copy: copy.path().to_owned(), error });
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Paths of the files that copy `from` has and copy `to` lacks, as they would be named there.
+pub(super) fn lacking(snapshot: &Snapshot, judgement: &Judgement, from: usize, to: usize) -> Vec<String> {
+    wants(snapshot, judgement, from, to).into_iter().map(|wanted| wanted.target).collect()
 }
 
 /// What copy `to` lacks of what copy `from` has.
@@ -121,11 +141,12 @@ fn wants<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: usi
             Place::CopyMark | Place::Part | Place::Unknown => continue,
         };
         if !here.files.contains_key(&target) {
+            let blocked = here.unread.iter().any(|unread| unread.file == target);
             let size = match content {
                 Content::Bytes(bytes) => bytes.len() as u64,
                 Content::Sealed { size, .. } => *size,
             };
-            wanted.push(Wanted { order, from, source: path, target, digest: content.digest(), size });
+            wanted.push(Wanted { order, from, source: path, target, digest: content.digest(), size, blocked });
         }
     }
     wanted

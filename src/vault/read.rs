@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Dir, FileType};
 use sha2::{Digest as _, Sha256};
 
 use super::VaultError;
 use super::copy::{Copy, type_name};
+use super::disk::Directory;
 use crate::encoding::Digest;
 use crate::transcript::document::MAX_DOCUMENT;
 use crate::transcript::place::is_generation_directory;
@@ -89,7 +89,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Reads the directory `path`, if there is one.
-    fn below(&mut self, directory: &OwnedFd, path: &str) -> Fits {
+    fn below(&mut self, directory: &Directory, path: &str) -> Fits {
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             // What is no directory was noticed where it stands.
@@ -104,7 +104,7 @@ impl Walk<'_> {
         Fits::Yes
     }
 
-    fn walk(&mut self, directory: &OwnedFd, prefix: &str) -> io::Result<Fits> {
+    fn walk(&mut self, directory: &Directory, prefix: &str) -> io::Result<Fits> {
         for entry in Dir::read_from(directory)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str() else {
@@ -131,7 +131,7 @@ impl Walk<'_> {
         if left.is_some() { Fits::Yes } else { Fits::No }
     }
 
-    fn entry(&mut self, directory: &OwnedFd, name: &str, path: String) -> Fits {
+    fn entry(&mut self, directory: &Directory, name: &str, path: String) -> Fits {
         let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
         let file_type = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
         match (file_type, is_vault_directory(&path)) {
@@ -146,6 +146,7 @@ impl Walk<'_> {
             }
             (FileType::Directory, false) => unread(self.view, path, "is a directory that no vault has"),
             (FileType::RegularFile, false) => match self.content(directory, name, &path) {
+                Ok(Some(content)) if is_unfinished(&path, &content) => self.view.empty.push(path),
                 Ok(Some(content)) => drop(self.view.files.insert(path, content)),
                 Ok(None) => return Fits::No,
                 Err(why) => unread(self.view, path, why),
@@ -158,10 +159,10 @@ impl Walk<'_> {
     }
 
     /// `None`: it is more than may still be read.
-    fn content(&mut self, directory: &OwnedFd, name: &str, path: &str) -> Result<Option<Content>, String> {
+    fn content(&mut self, directory: &Directory, name: &str, path: &str) -> Result<Option<Content>, String> {
         let file = self.copy.file_in(directory, name, path).map_err(|error| error.to_string())?;
         let mut file = file.ok_or("vanished while it was read")?;
-        let cannot = |error: io::Error| format!("cannot be read: {error}");
+        let cannot = |error: io::Error| format!("cannot be read: {}", super::reason(&error));
         let size = file.metadata().map_err(cannot)?.len();
         let fits = |left: &mut u64, size: u64| {
             let rest = left.checked_sub(size);
@@ -190,6 +191,43 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// No file of a vault is empty.
+fn is_unfinished(path: &str, content: &Content) -> bool {
+    let empty = match content {
+        Content::Bytes(bytes) => bytes.is_empty(),
+        Content::Sealed { size, .. } => *size == 0,
+    };
+    empty && !matches!(Place::of(path), Place::Part | Place::Unknown)
+}
+
+/// The directories of a vault that are on the copy, the deepest first.
+///
+/// # Errors
+/// [`VaultError::Io`].
+pub(super) fn directories(copy: &Copy) -> Result<Vec<String>, VaultError> {
+    let mut found = Vec::new();
+    list(copy, "", &mut found)?;
+    found.reverse();
+    Ok(found)
+}
+
+fn list(copy: &Copy, prefix: &str, found: &mut Vec<String>) -> Result<(), VaultError> {
+    let error = |error: rustix::io::Errno| copy.error("the directory", "read", error);
+    let here = copy.directory(prefix, false)?;
+    for entry in Dir::read_from(&here).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        let stat = rustix::fs::statat(&here, name, AtFlags::SYMLINK_NOFOLLOW);
+        let is_directory = stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        if is_directory && is_vault_directory(&path) {
+            found.push(path.clone());
+            list(copy, &path, found)?;
+        }
+    }
+    Ok(())
 }
 
 fn is_vault_directory(path: &str) -> bool {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::encoding::Document;
 use crate::transcript::tests::{World, three_generations};
-use crate::transcript::{Judgement, Severity, judge};
+use crate::transcript::{Finding, Judgement, Severity, judge};
 
 /// Two directories, each with a copy of the world.
 fn on_disk(world: &World) -> (TempDir, Vec<PathBuf>) {
@@ -74,7 +74,8 @@ fn no_copy_a_missing_copy_and_the_same_copy_twice() {
     let copies = Copies::open(&paths).unwrap();
     let written = copies.write_new(Path::new("inbox/y.age"), b"y").unwrap();
     assert!(matches!(written.failures[0].error, VaultError::Unmarked { .. }) && written.on == paths[1..]);
-    let (_, written) = copies.write_stream(Path::new("inbox/z.age"), |_| Ok::<_, VaultError>(())).unwrap();
+    let (_, written) =
+        copies.write_stream(Path::new("inbox/z.age"), |to| Ok::<_, VaultError>(to.write_all(b"z").unwrap())).unwrap();
     assert_eq!(written.on, paths[1..]);
 }
 
@@ -134,6 +135,47 @@ fn what_an_interrupted_write_left_is_replaced() {
     copies.write_new(Path::new("generations/000002/COMMIT"), b"whole").unwrap().require(2).unwrap();
     assert!(!paths[0].join("generations/000002/COMMIT.part").exists());
     assert_eq!(fs::read(paths[0].join("generations/000002/COMMIT")).unwrap(), b"whole");
+}
+
+#[test]
+fn an_empty_file_was_never_finished() {
+    let (world, first) = World::founded(2, 3);
+    let (_dir, paths) = on_disk(&world);
+    let closing = first.path("closings/01-alice.sig");
+    let empty =
+        ["records/0000000000000000000000000000000000000000000000000000000000000001.sig", "inbox/new.age", &closing];
+    empty.iter().for_each(|file| put(&paths[1], file, b""));
+    put(&paths[1], "notes.txt", b"");
+    let copies = Copies::open(&paths).unwrap();
+    let said = verdict(&copies).findings;
+    for file in empty {
+        let ignored = |finding: &Finding| finding.file == file && finding.what.contains("never finished");
+        assert!(said.iter().any(|finding| ignored(finding) && finding.severity == Severity::Note), "{file}: {said:?}");
+    }
+    assert!(said.iter().any(|finding| finding.file == "notes.txt" && finding.severity == Severity::Wrong));
+    copies.write_new(Path::new(empty[0]), b"whole").unwrap().require(2).unwrap();
+    let stream = |writer: &mut dyn Write| -> Result<(), VaultError> { Ok(writer.write_all(b"sealed").unwrap()) };
+    let (_, written) = copies.write_stream(Path::new(empty[1]), stream).unwrap();
+    written.require(2).unwrap();
+    assert!(copies.merge().unwrap().added.contains(&(paths[1].clone(), closing.clone())));
+    assert_eq!(fs::read(paths[1].join(empty[0])).unwrap(), b"whole");
+    assert_eq!(fs::read(paths[1].join(empty[1])).unwrap(), b"sealed");
+    assert_eq!(fs::read(paths[1].join(&closing)).unwrap(), world.files[&closing]);
+}
+
+#[test]
+fn a_founding_goes_on_over_what_it_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = vec![dir.path().join("a"), dir.path().join("b")];
+    let world = World::new(2, 3);
+    let policy = world.files["policy.toml"].clone();
+    put(&paths[0], "policy.toml", &policy);
+    put(&paths[0], "vault.json", b"");
+    put(&paths[1], "copy.json", b"");
+    assert_eq!(create(&paths, &world.founding, &policy).unwrap().ids().len(), 2);
+    put(&dir.path().join("c"), "policy.toml", b"another");
+    let error = create(&[dir.path().join("c")], &world.founding, &policy).unwrap_err();
+    assert!(matches!(error, VaultError::NotEmpty { .. }));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::VaultError;
-use super::copy::{Copy, sync_directory};
+use super::copy::Copy;
+use super::disk::{Directory, NewFile, Sync};
 use super::read;
 use crate::encoding::Digest;
 use crate::fault;
@@ -16,10 +16,10 @@ use crate::fault;
 /// A file that is being written under the name `NAME.part`.
 pub(super) struct Part<'a> {
     copy: &'a Copy,
-    directory: OwnedFd,
+    directory: Directory,
     name: String,
     relative: String,
-    file: File,
+    file: NewFile,
     hash: Sha256,
     /// The error of the medium, kept apart from errors of whoever writes.
     failure: Option<io::Error>,
@@ -31,16 +31,15 @@ impl<'a> Part<'a> {
         let (directory, name) = relative.rsplit_once('/').unwrap_or(("", relative));
         let directory = copy.directory(directory, true)?;
         let part = format!("{name}.part");
-        let error = |error: rustix::io::Errno| copy.error(relative, "write", error);
+        let error = |error: Errno| copy.error(relative, "write", error);
         fault::point(&format!("write:{relative}:before"));
-        match rustix::fs::unlinkat(&directory, &part, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(errno) => return Err(error(errno)),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&directory, &part, flags, Mode::from_raw_mode(0o644)).map_err(error)?;
+        let file = match directory.create(&part, 0o644) {
+            Err(Errno::EXIST) => directory.remove(&part).and_then(|_| directory.create(&part, 0o644)),
+            created => created,
+        };
+        let file = file.map_err(error)?;
         let (name, relative) = (name.to_owned(), relative.to_owned());
-        Ok(Self { copy, directory, name, relative, file: File::from(file), hash: Sha256::new(), failure: None })
+        Ok(Self { copy, directory, name, relative, file, hash: Sha256::new(), failure: None })
     }
 
     /// The error of the medium, if writing failed because of it.
@@ -50,11 +49,11 @@ impl<'a> Part<'a> {
 
     /// Removes what was written so far, as well as that can be done.
     pub fn give_up(self) {
-        let _ = rustix::fs::unlinkat(&self.directory, format!("{}.part", self.name), AtFlags::empty());
+        let _ = self.directory.remove(&self.part());
     }
 
     /// Brings the bytes to the medium, gives the file its name, and reads it back.
-    pub fn finish(self) -> Result<Digest, VaultError> {
+    pub fn finish(mut self) -> Result<Digest, VaultError> {
         let mut named = false;
         let finished = self.try_finish(&mut named);
         match &finished {
@@ -62,7 +61,7 @@ impl<'a> Part<'a> {
             Err(_) => {
                 if named {
                     // It got its name in this very call, and does not deserve it.
-                    let _ = rustix::fs::unlinkat(&self.directory, &self.name, AtFlags::empty());
+                    let _ = self.directory.remove(&self.name).and_then(|_| self.directory.sync(Sync::Removal));
                 }
                 self.give_up();
             }
@@ -70,45 +69,56 @@ impl<'a> Part<'a> {
         finished
     }
 
-    fn try_finish(&self, named: &mut bool) -> Result<Digest, VaultError> {
-        let error = |error: io::Error| self.copy.error(&self.relative, "write", error);
+    /// Like [`Self::finish`], where another file has the name and is to go: first these bytes are on the medium, then the
+    /// other file is removed, then these get the name. A power cut in between leaves no file of that name, which is what
+    /// merging mends; never half of one.
+    pub fn replace(self) -> Result<Digest, VaultError> {
+        let error = |error: Errno| self.copy.error(&self.relative, "write", error);
+        let ready = self.file.sync(Sync::Contents).and_then(|()| self.directory.sync(Sync::Name)).map_err(error);
+        let ready = ready.and_then(|()| remove(self.copy, &self.relative));
+        match ready {
+            Ok(_) => self.finish(),
+            Err(error) => {
+                self.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    fn try_finish(&mut self, named: &mut bool) -> Result<Digest, VaultError> {
+        let error = |error: Errno| self.copy.error(&self.relative, "write", error);
         let written = Digest::from_bytes(self.hash.clone().finalize().into());
-        fault::point(&format!("fsync:{}:before", self.relative));
-        self.file.sync_all().map_err(error)?;
-        fault::point(&format!("fsync:{}:after", self.relative));
-        fault::point(&format!("rename:{}:before", self.relative));
+        self.file.sync(Sync::Contents).map_err(error)?;
         self.rename()?;
         *named = true;
-        fault::point(&format!("rename:{}:after", self.relative));
-        sync_directory(&self.directory).map_err(error)?;
+        self.file.named(&self.directory, &self.name);
+        if self.directory.names_hold_sizes() {
+            self.file.sync(Sync::NamedContents).map_err(error)?;
+        }
+        self.directory.sync(Sync::Name).map_err(error)?;
         if read_back(self.copy, &self.relative)? == Some(written) {
             return Ok(written);
         }
         Err(VaultError::Altered { copy: self.copy.path().to_owned(), file: self.relative.clone() })
     }
 
-    /// Gives the file its name, if nothing has that name.
+    /// Gives the file its name, if nothing has that name, or a file that was never finished.
     fn rename(&self) -> Result<(), VaultError> {
-        let part = format!("{}.part", self.name);
-        let conflict = || VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() };
-        let error = |error: rustix::io::Errno| self.copy.error(&self.relative, "name", error);
-        let renamed =
-            rustix::fs::renameat_with(&self.directory, &part, &self.directory, &self.name, RenameFlags::NOREPLACE);
-        match renamed {
-            Ok(()) => Ok(()),
-            Err(rustix::io::Errno::EXIST) => Err(conflict()),
-            // The file system does not know this flag; the lock on the copy keeps other programs of ours away.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-                match rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Err(rustix::io::Errno::NOENT) => {
-                        rustix::fs::renameat(&self.directory, &part, &self.directory, &self.name).map_err(error)
-                    }
-                    Ok(_) => Err(conflict()),
-                    Err(errno) => Err(error(errno)),
-                }
+        let error = |errno: Errno| match errno {
+            Errno::EXIST => VaultError::Conflict { copy: self.copy.path().to_owned(), file: self.relative.clone() },
+            errno => self.copy.error(&self.relative, "name", errno),
+        };
+        match self.directory.rename(&self.part(), &self.name) {
+            Err(Errno::EXIST) if is_empty(self.copy.file_in(&self.directory, &self.name, &self.relative)?.as_ref()) => {
+                let renamed = self.directory.remove(&self.name);
+                renamed.and_then(|_| self.directory.rename(&self.part(), &self.name)).map_err(error)
             }
-            Err(errno) => Err(error(errno)),
+            renamed => renamed.map_err(error),
         }
+    }
+
+    fn part(&self) -> String {
+        format!("{}.part", self.name)
     }
 }
 
@@ -133,54 +143,82 @@ impl Write for Part<'_> {
     }
 }
 
-/// The digest of a file as the medium has it, as far as the system can be made to look there.
+/// No file of a vault is empty: one that is was never finished.
+fn is_empty(file: Option<&File>) -> bool {
+    file.is_some_and(|file| file.metadata().is_ok_and(|metadata| metadata.len() == 0))
+}
+
+/// The digest of a file as the medium has it, as far as the system can be made to look there. `None`: there is none that
+/// was finished.
 pub(super) fn read_back(copy: &Copy, relative: &str) -> Result<Option<Digest>, VaultError> {
-    let Some(file) = copy.file(relative)? else { return Ok(None) };
+    let Some(file) = copy.file(relative)?.filter(|file| !is_empty(Some(file))) else { return Ok(None) };
     // Only advice: if the pages stay in memory, the comparison still holds the program to what it wrote.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     read::digest_of(&file).map(Some).map_err(|error| copy.error(relative, "read", error))
 }
 
-/// Brings a file that stands there already to the medium: the run that wrote it may have ended before that.
-fn settle(copy: &Copy, relative: &str) -> Result<(), VaultError> {
-    let error = |error: io::Error| copy.error(relative, "write", error);
-    if let Some(file) = copy.file(relative)? {
-        match file.sync_all() {
-            // A medium that is read-only has it already.
-            Err(failed) if failed.kind() != io::ErrorKind::ReadOnlyFilesystem => return Err(error(failed)),
-            _ => {}
-        }
-    }
-    let directory = relative.rsplit_once('/').map_or("", |(directory, _)| directory);
-    sync_directory(&copy.directory(directory, false)?).map_err(error)
-}
-
-/// Writes a new file; it is no error if exactly these bytes stand there already.
+/// Writes a new file; it is no error if exactly these bytes stand there already. Then this run has written them, or
+/// [`super::Copies::settle`] has brought them to the medium.
 pub(super) fn write_new(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
     if let Some(digest) = read_back(copy, relative)? {
         if digest == Digest::of(bytes) {
-            return settle(copy, relative);
+            return Ok(());
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
+    filled(copy, relative, bytes)?.finish().map(drop)
+}
+
+/// These bytes as an unfinished file.
+fn filled<'a>(copy: &'a Copy, relative: &str, bytes: &[u8]) -> Result<Part<'a>, VaultError> {
     let mut part = Part::begin(copy, relative)?;
     if let Err(error) = part.write_all(bytes) {
         let error = part.failure().unwrap_or_else(|| copy.error(relative, "write", error));
         part.give_up();
         return Err(error);
     }
-    part.finish().map(drop)
+    Ok(part)
 }
 
 /// Copies a file from one copy to another, in constant memory, and holds it to its digest.
 pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) -> Result<(), VaultError> {
-    let ((from, source), (copy, relative)) = (from, to);
+    let (copy, relative) = to;
     if let Some(found) = read_back(copy, relative)? {
         if found == digest {
-            return settle(copy, relative);
+            return Ok(());
         }
         return Err(VaultError::Conflict { copy: copy.path().to_owned(), file: relative.to_owned() });
     }
+    fetch(from, to, digest)?.finish().map(drop)
+}
+
+/// Like [`copy_file`], over a file that is wrong: what stands there goes when the right bytes are on the medium.
+///
+/// # Errors
+/// [`VaultError::NotRegular`] if it is not a regular file: then a person has to look.
+pub(super) fn copy_over(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) -> Result<(), VaultError> {
+    let (copy, relative) = to;
+    match read_back(copy, relative) {
+        Ok(Some(found)) if found == digest => return Ok(()),
+        // What cannot be read is replaced too: it is there, and a regular file.
+        Ok(_) | Err(VaultError::Io { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    fetch(from, to, digest)?.replace().map(drop)
+}
+
+/// Writes these bytes over whatever regular file has the name.
+pub(super) fn write_over(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
+    match read_back(copy, relative) {
+        Ok(_) | Err(VaultError::Io { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    filled(copy, relative, bytes)?.replace().map(drop)
+}
+
+/// The file of one copy as an unfinished file of another, held to its digest.
+fn fetch<'a>(from: (&Copy, &str), to: (&'a Copy, &str), digest: Digest) -> Result<Part<'a>, VaultError> {
+    let ((from, source), (copy, relative)) = (from, to);
     let missing = || VaultError::Missing { file: source.to_owned(), digest };
     let file = from.file(source)?.ok_or_else(missing)?;
     let mut part = Part::begin(copy, relative)?;
@@ -193,7 +231,7 @@ pub(super) fn copy_file(from: (&Copy, &str), to: (&Copy, &str), digest: Digest) 
         part.give_up();
         return Err(missing());
     }
-    part.finish().map(drop)
+    Ok(part)
 }
 
 /// Removes a file, if it is there.
@@ -204,13 +242,25 @@ pub(super) fn remove(copy: &Copy, relative: &str) -> Result<bool, VaultError> {
         Err(VaultError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    fault::point(&format!("remove:{relative}:before"));
-    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::NOENT) => return Ok(false),
-        Err(error) => return Err(copy.error(relative, "remove", error)),
+    let error = |error: Errno| copy.error(relative, "remove", error);
+    if !directory.remove(name).map_err(error)? {
+        return Ok(false);
     }
-    sync_directory(&directory).map_err(|error| copy.error(relative, "remove", error))?;
-    fault::point(&format!("remove:{relative}:after"));
+    directory.sync(Sync::Removal).map_err(error)?;
     Ok(true)
+}
+
+/// Removes a directory of the vault, if it is there and empty.
+pub(super) fn remove_directory(copy: &Copy, relative: &str) -> Result<(), VaultError> {
+    let (above, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let above = match copy.directory(above, false) {
+        Ok(above) => above,
+        Err(VaultError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let error = |error: Errno| copy.error(relative, "remove", error);
+    if above.remove_directory(name).map_err(error)? {
+        above.sync(Sync::Removal).map_err(error)?;
+    }
+    Ok(())
 }

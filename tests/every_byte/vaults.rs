@@ -109,7 +109,7 @@ impl Vault {
 pub fn view(copy: usize, files: &Files) -> CopyView {
     let content = |(path, bytes): (&String, &Vec<u8>)| (path.clone(), world::content(path, bytes));
     let files: BTreeMap<String, Content> = files.iter().map(content).collect();
-    CopyView { path: path_of(copy), files, unread: Vec::new() }
+    CopyView { path: path_of(copy), files, ..CopyView::default() }
 }
 
 /// Where a copy is said to be.

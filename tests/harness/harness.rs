@@ -15,10 +15,14 @@
 
 mod card;
 pub mod crew;
+pub mod inside;
+pub mod lossy;
 mod pcscd;
 pub mod scene;
 pub mod table;
 mod terminal;
+pub mod watch;
+pub mod world;
 
 pub use card::{Pull, VirtualCard};
 pub use pcscd::Pcscd;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -89,6 +90,12 @@ impl Pcscd {
             }
         });
         log.wait("daemon ready", 1);
+        // It says so before it listens.
+        let until = Instant::now() + PATIENCE;
+        while UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < until, "pcscd does not listen");
+            std::thread::yield_now();
+        }
         Self { child, log, socket, ports, insertions: Mutex::new(vec![0; readers]), _alone: alone, _dir: dir }
     }
 

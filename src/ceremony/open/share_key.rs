@@ -57,10 +57,10 @@ impl Approving<'_> {
     fn anchor(&self, visit: &mut Visit<'_, '_>) -> Result<Anchor, TokenError> {
         let anchor = visit.anchor.clone().unwrap_or_else(|| Anchor::new(self.plan.vault));
         let index = visit.entry.index;
-        let key = self.parent.and_then(|parent| parent.manifest.share_key(index));
-        match key {
+        let Some(parent) = self.parent else { return Ok(anchor) };
+        match parent.manifest.share_key(index) {
             Some(key) if anchor.slot_of(&key.public).is_none() => {
-                completed(visit.piv, anchor, index, self.judgement.line())
+                completed(visit.piv, anchor, index, self.judgement.line_to(parent).into_iter())
             }
             _ => Ok(anchor),
         }

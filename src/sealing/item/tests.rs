@@ -53,7 +53,7 @@ fn the_record_is_the_first_line_as_written() {
     let mut plaintext = String::new();
     let decryptor = age::Decryptor::new_buffered(&file[..]).unwrap();
     let vault = identity(1);
-    let mut reader = decryptor.decrypt(std::iter::once(&vault.0 as &dyn age::Identity)).unwrap();
+    let mut reader = decryptor.decrypt(std::iter::once(vault.0.as_ref() as &dyn age::Identity)).unwrap();
     reader.read_to_string(&mut plaintext).unwrap();
     let digest = Digest::of(b"vault");
     let line = format!(

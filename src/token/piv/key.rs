@@ -7,6 +7,7 @@ use x509_cert::der::{Decode, Encode};
 use zeroize::Zeroizing;
 
 use crate::encoding::{PublicKey, Signature};
+use crate::fault::inspect;
 use crate::secret::SharedX;
 use crate::token::TokenError;
 use crate::token::apdu::{Command, Status};
@@ -143,6 +144,7 @@ impl Piv<'_> {
         SharedX::try_fill(|shared| {
             let x: &[u8; 32] = answer.as_slice().try_into().map_err(|_| TokenError::Malformed { command: NAME })?;
             shared.copy_from_slice(x);
+            inspect::secret("ecdh", shared);
             Ok(())
         })
     }

@@ -4,6 +4,7 @@ use aes::cipher::{BlockDecrypt, BlockEncrypt, Key, KeyInit};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::fault::inspect;
 use crate::secret::{ManagementAlgorithm, ManagementKey};
 use crate::token::TokenError;
 use crate::token::apdu::{Command, Status};
@@ -101,6 +102,7 @@ impl Piv<'_> {
         // > 88 { 89 (management key) }, as ykman and yubico-piv-tool write it
         let stored = tlv::find(&contents, 0x88).and_then(|data| tlv::find(data, 0x89));
         let Some(stored) = stored else { return Ok(None) };
+        inspect::secret("management", stored);
         let told = self.management_metadata()?.map(|(algorithm, _)| algorithm);
         let algorithm = match (told, stored.len()) {
             (Some(algorithm), _) => algorithm,
@@ -125,6 +127,7 @@ impl Piv<'_> {
     /// [`TokenError::Refused`].
     pub fn set_management_key(&mut self, key: &ManagementKey) -> Result<(), TokenError> {
         let secret = key.expose_secret();
+        inspect::secret("management", secret);
         let mut data = Zeroizing::new(Vec::with_capacity(secret.len() + 3));
         data.extend([key.algorithm() as u8, REFERENCE, secret.len() as u8]);
         data.extend_from_slice(secret);

@@ -13,8 +13,7 @@ use crate::transcript::place::{GenerationFile, Half};
 use crate::transcript::signed::SignedError;
 use crate::transcript::snapshot::{Content, Snapshot};
 
-const BEHIND: &str =
-    "bring this copy up to date: give all copies to any command that writes, for example `claviger resume`";
+const BEHIND: &str = "bring this copy up to date: `claviger copy sync` with all copies";
 
 /// What the files of one ceremony are held against.
 pub(super) struct Bench<'a, 'b> {

@@ -4,7 +4,8 @@ use super::{Finding, Severity};
 use crate::transcript::snapshot::Snapshot;
 
 /// Take the file from another copy.
-pub(super) const OTHER_COPY: &str = "take this file from another copy, and find out how this one was changed";
+pub(super) const OTHER_COPY: &str =
+    "`claviger copy sync` with all copies takes it from one that has it right; find out how it was changed";
 
 /// What was noticed so far.
 pub(super) struct Findings<'a> {

@@ -25,6 +25,9 @@ pub(super) fn strangers<'a>(snapshot: &'a Snapshot, findings: &mut Findings<'a>)
         for unread in &view.unread {
             findings.wrong(copy, unread.file.clone(), &unread.why, OTHER_COPY);
         }
+        for path in &view.empty {
+            findings.note(copy, path.clone(), "is empty: it was never finished, and is ignored", "");
+        }
         for path in view.files.keys() {
             match Place::of(path) {
                 Place::Part => findings.note(copy, path.clone(), "was never finished, and is ignored", ""),
@@ -90,7 +93,7 @@ fn mark<'a>(
     findings: &mut Findings<'a>,
 ) {
     let file = "copy.json".to_owned();
-    let again = "nothing is written to this copy; use the others";
+    let again = "nothing is written to this copy until `claviger copy sync` with all copies gives it a mark";
     let mark = match bytes.map(CopyMark::read) {
         None => return findings.wrong(copy, file, "is missing", again),
         Some(Err(error)) => return findings.wrong(copy, file, &chain(&error), again),
@@ -106,10 +109,20 @@ fn mark<'a>(
     }
     if let Some(other) = seen.insert(mark.id, copy) {
         let what = format!("is the same as that of {}: one was copied by hand", snapshot.copies[other].path);
-        findings.wrong(copy, file.clone(), &what, "use only one of the two");
+        findings.wrong(
+            copy,
+            file.clone(),
+            &what,
+            "use only one of the two, or give both to `claviger copy sync`: one gets a mark of its own",
+        );
     }
     if !planned.is_empty() && !planned.contains(&mark.id) {
-        findings.note(copy, file, "names a copy that no ceremony was planned on", "");
+        findings.note(
+            copy,
+            file,
+            "names a copy that no ceremony was planned on",
+            "right, if it was added since the last ceremony",
+        );
     }
 }
 

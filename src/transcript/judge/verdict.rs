@@ -24,7 +24,8 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         let place = made(&generations, ceremony.id);
         let state = place.map(|place| &generations[place]);
         let dead = match state {
-            Some(state) if state.committed => state.extinct,
+            // On the branch that a settled fork left, no closing says so, and its secrets may be gone all the same.
+            Some(state) if state.committed && (state.extinct || state.in_line) => state.extinct,
             _ => is_dead(&generations, &line, ceremony),
         };
         let listed_closings = state.map(|state| listed_closings(&generations, state.digest)).unwrap_or_default();
@@ -46,7 +47,12 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         let absent = records.iter().filter(|record| !whole.contains(&record.digest())).count();
         if absent > 0 {
             let what = format!("lacks {absent} of {} records that other copies have", records.len());
-            findings.note(copy, "records".to_owned(), &what, "bring this copy up to date with the others");
+            findings.note(
+                copy,
+                "records".to_owned(),
+                &what,
+                "bring this copy up to date: `claviger copy sync` with all copies",
+            );
             missing[copy] += 2 * absent;
         }
     }
@@ -116,20 +122,24 @@ fn listed_closings(generations: &[GenerationState], parent: Digest) -> BTreeSet<
     children.flat_map(|state| &state.manifest.closings).map(|entry| (entry.index, entry.digest)).collect()
 }
 
-/// Closings that a child lists must be there, and be the ones it lists.
+/// Closings that a child lists must be there, and be the ones it lists. Another closing of the same manifest by the same
+/// custodian proves the same: it was signed on a copy that did not have the first one.
 fn closings_are_there(line: &[&GenerationState], findings: &mut Findings<'_>) {
     for pair in line.windows(2) {
         let [parent, child] = pair else { continue };
         for listed in &child.manifest.closings {
-            let found = parent.closings.get(&listed.index).is_some_and(|closing| closing.digest() == listed.digest);
-            if !found {
-                let stem = parent.manifest.plan.custodian(listed.index).map(|entry| entry.stem()).unwrap_or_default();
-                let what = "is not the closing that the next manifest lists, or is missing";
-                findings.wrong_everywhere(
-                    parent.path(&format!("closings/{stem}.json")),
-                    what,
-                    "look for a copy that has it",
-                );
+            let stem = parent.manifest.plan.custodian(listed.index).map(|entry| entry.stem()).unwrap_or_default();
+            let file = parent.path(&format!("closings/{stem}.json"));
+            match parent.closings.get(&listed.index) {
+                Some(closing) if closing.digest() == listed.digest => {}
+                Some(_) => {
+                    let what = "is another closing by this custodian than the one that the next manifest lists";
+                    findings.note_everywhere(file, what, "nothing needs to be done: both prove the same");
+                }
+                None => {
+                    let what = "is not the closing that the next manifest lists, or is missing";
+                    findings.wrong_everywhere(file, what, "look for a copy that has it");
+                }
             }
         }
     }
@@ -143,7 +153,7 @@ fn report_forks(forks: &[Fork], findings: &mut Findings<'_>) {
             None => {
                 let what =
                     format!("a fork: the generations {children} follow the same one, and nothing says which counts");
-                let hint = "change nothing; find out who held which ceremony, on which copy";
+                let hint = "find out who held which ceremony; `claviger resume` asks which of them is finished";
                 findings.wrong_everywhere(String::new(), &what, hint);
             }
             Some(settled) => {

@@ -1,0 +1,72 @@
+//! A further copy of a vault on a further medium.
+//!
+//! The founding body is written first, so that an interrupted run knows its own; the mark last, when everything else was
+//! read back and judged: until then the directory counts for nothing.
+
+use std::path::Path;
+
+use super::copies::Copies;
+use super::copy::Copy;
+use super::create::make;
+use super::layout::VAULT;
+use super::read::{self, LOST_AND_FOUND};
+use super::sync::{Synced, synchronise};
+use super::{VaultError, write};
+use crate::encoding::Digest;
+use crate::transcript::{Checked, CopyMark, CopyView, Founding};
+
+/// Makes `new` a copy of the vault: in a new or empty directory, or where an earlier run was interrupted, or where a copy
+/// of this vault is damaged or was made by hand. `copies` are locked by the caller; `new` is locked here. The new copy is
+/// the last of [`Synced::copies`]; whether it counts now says its mark.
+///
+/// # Errors
+/// [`VaultError::NotEmpty`], [`VaultError::OtherVault`] and [`VaultError::Same`] before anything is written there.
+pub fn add(copies: &Copies, new: &Path) -> Result<Synced, VaultError> {
+    let (snapshot, _) = copies.judged()?;
+    let target = make(new)?;
+    if let Some(other) = copies.copies.iter().find(|other| other.is_same(&target)) {
+        return Err(VaultError::Same { first: other.path().to_owned(), second: new.to_owned() });
+    }
+    refuse_strangers(&target, &read::view(&target)?, snapshot.vault)?;
+    let _lock = target.lock()?;
+    if target.file(VAULT)?.is_none() {
+        let has = |view: &CopyView| view.files.get(VAULT).is_some_and(|content| content.digest() == snapshot.vault);
+        let missing = || VaultError::Missing { file: VAULT.to_owned(), digest: snapshot.vault };
+        let from = snapshot.copies.iter().position(has).ok_or_else(missing)?;
+        write::copy_file((&copies.copies[from], VAULT), (&target, VAULT), snapshot.vault)?;
+    }
+    let mut paths = copies.paths();
+    paths.push(new.to_owned());
+    let all = Copies::open(&paths)?;
+    if all.vault() != snapshot.vault || all.paths() != paths {
+        return Err(VaultError::Changed);
+    }
+    synchronise(&all, |path| path == new)
+}
+
+/// A directory is taken if nothing is in it, or if what is in it is of this vault.
+fn refuse_strangers(target: &Copy, view: &CopyView, vault: Digest) -> Result<(), VaultError> {
+    let copy = || target.path().to_owned();
+    let bytes = |file: &str| view.files.get(file).and_then(|content| content.bytes());
+    let founding = bytes(VAULT).map(Digest::of);
+    if founding == Some(vault) {
+        return Ok(());
+    }
+    let mark: Option<CopyMark> = view.mark();
+    let other_founding = bytes(VAULT).is_some_and(|bytes| Founding::read(bytes).is_ok());
+    if other_founding || mark.as_ref().is_some_and(|mark| mark.vault != vault) {
+        return Err(VaultError::OtherVault { copy: copy() });
+    }
+    if mark.is_some() {
+        return Ok(());
+    }
+    let begun = format!("{VAULT}.part");
+    let harmless = |file: &str| file == LOST_AND_FOUND || file == begun;
+    let files = view.files.keys().map(String::as_str).chain(view.unread.iter().map(|unread| unread.file.as_str()));
+    let directories =
+        ["generations", "records", "inbox"].into_iter().filter(|name| target.directory(name, false).is_ok());
+    match files.chain(directories).find(|file| !harmless(file)) {
+        None => Ok(()),
+        Some(found) => Err(VaultError::NotEmpty { copy: copy(), found: found.to_owned() }),
+    }
+}

@@ -1,0 +1,100 @@
+//! The mark of a copy: who may be given one, and how it is exchanged.
+//!
+//! Plans name copies by their marks' ids, and a ceremony is abandoned only when all of these are present. So two copies
+//! with one id are one too few: whoever brings the wrong one of them would vouch for the other. A copy that was made by
+//! hand gets an id of its own, and only after the copy that keeps the id has all that the other one has: whatever was
+//! committed under this id is then where this id is. A new id is in no plan, and vouches for nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::VaultError;
+use super::copies::Copies;
+use super::layout::{COPY, VAULT};
+use super::merge::lacking;
+use super::repair::faulty;
+use super::write;
+use crate::encoding::{Document, Nonce16};
+use crate::transcript::{CopyMark, Judgement, Place, Snapshot};
+
+/// Why a copy needs a mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmarked {
+    /// It has none: a copy that is new, or whose making was interrupted.
+    Missing,
+    /// It cannot be read, or names another vault than the founding body beside it.
+    Damaged,
+    /// It has the mark of another copy, from which it was copied by hand.
+    Cloned {
+        /// The copy that keeps it.
+        of: PathBuf,
+    },
+}
+
+/// Why copy `place` needs a mark of its own; none: it has a good one. Of several with the same, the first keeps it.
+pub(super) fn unmarked(snapshot: &Snapshot, place: usize) -> Option<Unmarked> {
+    let view = &snapshot.copies[place];
+    let stands = view.files.contains_key(COPY) || view.unread.iter().any(|unread| unread.file == COPY);
+    let Some(mark) = view.mark().filter(|mark| mark.vault == snapshot.vault) else {
+        return Some(if stands { Unmarked::Damaged } else { Unmarked::Missing });
+    };
+    let first = snapshot.copies[..place].iter().find(|other| other.mark().as_ref() == Some(&mark))?;
+    Some(Unmarked::Cloned { of: Path::new(&first.path).to_owned() })
+}
+
+/// Whether the copy is of this vault, by its founding body or by its mark.
+pub(super) fn is_ours(snapshot: &Snapshot, place: usize) -> bool {
+    let view = &snapshot.copies[place];
+    has_founding(snapshot, place) || view.mark().is_some_and(|mark| mark.vault == snapshot.vault)
+}
+
+fn has_founding(snapshot: &Snapshot, place: usize) -> bool {
+    snapshot.copies[place].files.get(VAULT).is_some_and(|content| content.digest() == snapshot.vault)
+}
+
+impl Copies {
+    /// Gives copy `place` a mark of its own, if it needs one.
+    ///
+    /// # Errors
+    /// [`VaultError::Incomplete`] if it may not have one yet; [`VaultError::Io`].
+    pub(super) fn mark(
+        &self,
+        snapshot: &Snapshot,
+        judgement: &Judgement,
+        place: usize,
+    ) -> Result<Option<Unmarked>, VaultError> {
+        let Some(why) = unmarked(snapshot, place) else { return Ok(None) };
+        let copy = &self.copies[place];
+        if let Some(reason) = hindrance(snapshot, judgement, place, &why) {
+            return Err(VaultError::Incomplete { copy: copy.path().to_owned(), reason });
+        }
+        let id = Nonce16::random().map_err(|_| VaultError::Random)?;
+        write::write_over(copy, COPY, &CopyMark::new(id, snapshot.vault).encode())?;
+        Ok(Some(why))
+    }
+}
+
+/// Why the copy may not be given a mark.
+fn hindrance(snapshot: &Snapshot, judgement: &Judgement, place: usize, why: &Unmarked) -> Option<String> {
+    if !has_founding(snapshot, place) {
+        return Some("its vault.json is not the one of this vault".to_owned());
+    }
+    let wrong = faulty(snapshot, judgement, place).into_iter();
+    let wrong = wrong.filter(|file| !matches!(Place::of(file), Place::CopyMark | Place::Unknown)).count();
+    if wrong > 0 {
+        return Some(format!("files on it are wrong, {wrong} of them"));
+    }
+    let others = (0..snapshot.copies.len()).filter(|other| *other != place);
+    let missing: usize = others.map(|other| lacking(snapshot, judgement, other, place).len()).max().unwrap_or(0);
+    if missing > 0 {
+        return Some(format!("it lacks files that other copies have, {missing} of them"));
+    }
+    if let Unmarked::Cloned { of } = why {
+        let keeper = snapshot.copies.iter().position(|other| Path::new(&other.path) == of.as_path())?;
+        let only_here = lacking(snapshot, judgement, place, keeper).len();
+        if only_here > 0 {
+            let of = of.display();
+            return Some(format!("{of}, whose mark it has, lacks files that are here, {only_here} of them"));
+        }
+    }
+    None
+}

@@ -1,0 +1,173 @@
+//! Vaults of format version 1 that were made long ago (`tests/vectors/frozen-v1`): at rest, and at every stage at which a
+//! ceremony was cut. Every later version judges them as they were judged then, goes on from them, and gets the credential.
+
+#[path = "harness/harness.rs"]
+mod harness;
+
+#[path = "frozen/make.rs"]
+mod make;
+#[path = "frozen/store.rs"]
+mod store;
+
+use claviger::transcript::{Judgement, Severity, Stage};
+use harness::inside::{Command, People, Site, told};
+use harness::scene::SECRET;
+use harness::world::{World, hold, quick_dir};
+use store::Store;
+
+/// Both copies of every frozen vault.
+pub const BOTH: [&str; 2] = ["vault", "copy"];
+/// The item of kind `password`.
+pub const LOGIN: &str = "root-login";
+/// Its credential when the vaults were frozen.
+pub const PASSWORD: &str = "Frozen-in-version-1";
+
+/// What a vault is judged to be, in words that stand beside it.
+fn verdict(judgement: &Judgement) -> String {
+    let mut lines = Vec::new();
+    match judgement.current() {
+        Ok(current) => {
+            let state = if current.ratified { "ratified" } else { "not ratified" };
+            lines.push(format!("current {} {state}", current.generation));
+        }
+        Err(error) => lines.push(format!("current none: {}", error.to_string().split(':').next().unwrap_or_default())),
+    }
+    let holders = judgement.current().map(|current| current.holders.len()).unwrap_or_default();
+    lines.push(format!("holders {holders}"));
+    for unfinished in &judgement.unfinished {
+        let stage = match unfinished.stage {
+            Stage::Gathering => "gathering",
+            Stage::Staged => "staged",
+            Stage::Committed => "committed",
+        };
+        let approvals = unfinished.approvals.len();
+        lines.push(format!("unfinished {} {} {stage}, {approvals} approvals", unfinished.number, unfinished.plan.kind));
+    }
+    for generation in &judgement.generations {
+        let states = [
+            (generation.committed, "committed"),
+            (generation.ratified, "ratified"),
+            (generation.extinct, "extinct"),
+            (generation.in_line, "in line"),
+        ];
+        let states: Vec<&str> = states.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+        let plan = &generation.manifest.plan;
+        let exceptions: Vec<String> = plan.exceptions.iter().map(|exception| exception.kind.to_string()).collect();
+        lines.push(format!(
+            "generation {} by {} {}: {}; {} closings; exceptions {exceptions:?}; items {}",
+            generation.generation,
+            plan.number,
+            plan.kind,
+            states.join(", "),
+            generation.closings.len(),
+            generation.manifest.items.len(),
+        ));
+    }
+    for copy in &judgement.copies {
+        lines.push(format!("copy {}: lacks {}, wrong {}", copy.path, copy.missing, copy.wrong));
+    }
+    let records: Vec<String> =
+        judgement.records.iter().map(|record| format!("{:?}", record.body().body.kind())).collect();
+    lines.push(format!("records {records:?}"));
+    let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
+    lines.extend(wrong.map(|finding| format!("wrong {}", finding.what.split(':').next().unwrap_or_default())));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// What the program says is to be done, until the item comes out. The commands, and how each ended.
+fn go_on(site: &Site, mut world: World, who: &[usize]) -> (String, World) {
+    let mut done = Vec::new();
+    let mut command = Command::Recover;
+    for _ in 0..4 {
+        let held = hold(site, &world, command, &BOTH, who, guided(who));
+        world = held.world().clone();
+        let name = if command == Command::Resume { "resume" } else { "recover" };
+        let end = match &held.result {
+            Ok(()) if held.people.shown == [SECRET] => "shown".to_owned(),
+            Ok(()) if held.people.screen.contains("nothing is revealed. Run `claviger recover`") => {
+                "the grant is over".to_owned()
+            }
+            Ok(()) => panic!("{}", held.people.screen),
+            Err(failure) => {
+                let hint = claviger::error::Advice::hint(failure).unwrap_or_default();
+                assert!(hint.contains("claviger resume"), "{}: {hint}", told(failure));
+                "resume it".to_owned()
+            }
+        };
+        done.push(format!("{name}: {end}"));
+        command = match end.as_str() {
+            "shown" => return (done.join("\n") + "\n", world),
+            "resume it" => Command::Resume,
+            _ => Command::Recover,
+        };
+    }
+    panic!("{done:?}");
+}
+
+/// People who do as the program says: the branch with the highest number; they stop otherwise.
+pub fn guided(who: &[usize]) -> People {
+    People::of(who).led_by(|question, _| usize::from(question == "Which is to be finished?"))
+}
+
+#[test]
+fn every_frozen_vault_is_judged_as_then_and_its_credential_comes_out() {
+    let store = Store::checked_in();
+    let names = store.names();
+    assert!(names.len() >= 15, "frozen vaults are only ever added: {names:?}");
+    let dir = quick_dir();
+    let site = Site { dir: dir.path().to_owned() };
+    for name in names {
+        let world = store.read(&name);
+        assert_eq!(verdict(&world.judgement(&BOTH)), store.expected(&name, "verdict"), "{name}");
+        let (way, after) = go_on(&site, world, &store.who(&name));
+        assert_eq!(way, store.expected(&name, "way"), "{name}");
+        let judgement = after.judgement(&BOTH);
+        let sound = judgement.findings.iter().all(|finding| finding.severity == Severity::Note);
+        assert!(sound && judgement.unfinished.is_empty(), "{name}: {:?}", judgement.findings);
+        assert!(judgement.current().unwrap().ratified, "{name}");
+    }
+}
+
+#[test]
+fn the_frozen_password_comes_out_and_the_frozen_proposal_is_admitted() {
+    let store = Store::checked_in();
+    let dir = quick_dir();
+    let site = Site { dir: dir.path().to_owned() };
+    let world = store.read("at-rest");
+    let held = hold(&site, &world, Command::RecoverOf(LOGIN, 600), &BOTH, &[1, 2], guided(&[1, 2]));
+    assert_eq!(held.people.shown, [PASSWORD], "{}", held.people.screen);
+    let held = hold(&site, held.world(), Command::Rotate, &BOTH, &[0, 2], guided(&[0, 2]));
+    held.result.as_ref().unwrap();
+    let items = held.world().judgement(&BOTH).current().unwrap().manifest.items.len();
+    assert_eq!(items, world.judgement(&BOTH).current().unwrap().manifest.items.len() + 1);
+}
+
+/// Where a new set of frozen vaults is made. See the README beside those that are checked in.
+fn new_set() -> std::path::PathBuf {
+    std::env::var_os("CLAVIGER_FROZEN_DIR").expect("CLAVIGER_FROZEN_DIR names a directory").into()
+}
+
+#[test]
+#[ignore = "writes files; what is checked in is never made again"]
+fn make_a_new_set() {
+    let store = Store::create(&new_set());
+    let work = quick_dir();
+    let site = Site { dir: work.path().to_owned() };
+    for (name, who, world) in make::states(&site) {
+        store.write(&name, &who, &world);
+        store.expect(&name, "verdict", &verdict(&world.judgement(&BOTH)));
+    }
+}
+
+#[test]
+#[ignore = "writes files; what is checked in is never written again"]
+fn say_what_is_done_with_a_new_set() {
+    let store = Store::at(&new_set());
+    let work = quick_dir();
+    let site = Site { dir: work.path().to_owned() };
+    for name in store.names() {
+        let (way, _) = go_on(&site, store.read(&name), &store.who(&name));
+        store.expect(&name, "way", &way);
+    }
+}
