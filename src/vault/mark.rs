@@ -84,7 +84,11 @@ fn hindrance(snapshot: &Snapshot, judgement: &Judgement, place: usize, why: &Unm
         return Some(format!("files on it are wrong, {wrong} of them"));
     }
     let others = (0..snapshot.copies.len()).filter(|other| *other != place);
-    let missing: usize = others.map(|other| lacking(snapshot, judgement, other, place).len()).max().unwrap_or(0);
+    // What waits in an inbox is in no generation, and may be too large to be brought over.
+    let counts = |file: &String| !matches!(Place::of(file), Place::Inbox(_));
+    let missing =
+        others.map(|other| lacking(snapshot, judgement, other, place).iter().filter(|file| counts(file)).count());
+    let missing = missing.max().unwrap_or(0);
     if missing > 0 {
         return Some(format!("it lacks files that other copies have, {missing} of them"));
     }
