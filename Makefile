@@ -24,7 +24,7 @@ test: build-packages test-packages cargo nextest lint
 
 lint: cargo
 	cargo fmt --all --check
-	cargo clippy --quiet --locked --all-targets -- -D warnings
+	cargo clippy --quiet --locked --package claviger --package claviger-model --all-targets -- -D warnings
 
 build-packages:
 	@tests/packages.sh $(BUILD_PACKAGES)
