@@ -87,7 +87,8 @@ fn held(site: &Site, command: Command, who: &[usize]) {
 fn committed(recover: &Run) -> Image {
     let mut watched = recover.watched();
     let is_commit = |path: &PathBuf| path.ends_with("generations/000003/COMMIT");
-    let on_both = watched.states.iter().position(|state| state.image.files.keys().filter(|p| is_commit(p)).count() == 2);
+    let on_both =
+        watched.states.iter().position(|state| state.image.files.keys().filter(|p| is_commit(p)).count() == 2);
     watched.states.swap_remove(on_both.expect("it was committed")).image
 }
 

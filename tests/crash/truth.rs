@@ -140,7 +140,12 @@ impl Token {
     fn of(image: &Image, name: &str) -> Self {
         let path = format!("tokens/{name}.token");
         let card: serde_json::Value = serde_json::from_slice(&image.files[Path::new(&path)]).unwrap();
-        let mut token = Self { tries: card["pin"]["left"].as_u64().unwrap(), keys: Vec::new(), secrets: Vec::new(), objects: Vec::new() };
+        let mut token = Self {
+            tries: card["pin"]["left"].as_u64().unwrap(),
+            keys: Vec::new(),
+            secrets: Vec::new(),
+            objects: Vec::new(),
+        };
         assert_eq!(token.tries, 3, "{name} has lost a PIN try");
         for (slot, key) in card["keys"].as_object().unwrap() {
             let scalar = hex::decode(key["scalar"].as_str().unwrap()).unwrap();
@@ -172,7 +177,11 @@ fn tokens_agree(judgement: &Judgement, current: &GenerationState, tokens: &[Toke
     for earlier in judgement.line() {
         let said = earlier.holders.len();
         let have = holders(earlier, tokens);
-        assert!(have <= said, "generation {}: {have} cards hold its keys, and {said} do by the copies", earlier.generation);
+        assert!(
+            have <= said,
+            "generation {}: {have} cards hold its keys, and {said} do by the copies",
+            earlier.generation
+        );
     }
 }
 
