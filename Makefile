@@ -9,10 +9,13 @@ SHELL := /bin/bash
 BUILD_PACKAGES := build-essential pkg-config libpcsclite-dev
 TEST_PACKAGES := pcscd vsmartcard-vpcd yubico-piv-tool opensc yubikey-manager age openssl python3 python3-cryptography
 
-.PHONY: help drill test build-packages test-packages cargo nextest lint
+FUZZ_TARGETS := documents policy envelope items certificates card token_file vault
+
+.PHONY: help drill test fuzz build-packages test-packages cargo nextest lint
 
 help:
 	@echo "make drill   build claviger and run a whole ceremony on software tokens"
+	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600) each; needs a C++ compiler, no nightly Rust"
 	@echo "make test    the complete suite, virtual cards through a real pcscd included"
 
 drill: build-packages cargo
@@ -21,6 +24,10 @@ drill: build-packages cargo
 test: build-packages test-packages cargo nextest lint
 	cargo nextest run --locked --all-targets
 	cargo test --quiet --locked --doc
+
+# `make fuzz FUZZ_TARGETS=vault FUZZ_SECONDS=60` runs one for a minute.
+fuzz: build-packages cargo
+	fuzz/run $(FUZZ_TARGETS)
 
 lint: cargo
 	cargo fmt --all --check

@@ -1,5 +1,6 @@
 //! Evidence that a key signed a document. A [`Signed`] can be had only by verification.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +17,7 @@ pub struct Signed<T> {
     signature: Signature,
 }
 
-impl<T: Checked> Signed<T> {
+impl<T: Checked + Clone + Send + Sync + 'static> Signed<T> {
     /// Reads `bytes` and verifies `signature` (DER) over them.
     ///
     /// # Errors
@@ -35,7 +36,7 @@ impl<T: Checked> Signed<T> {
         memory: &Memory,
         key: impl FnOnce(&T) -> Option<PublicKey>,
     ) -> Result<Self, SignedError> {
-        let body = T::read(bytes)?;
+        let body = memory.read::<T>(bytes)?;
         let key = key(&body).ok_or(SignedError::Nobody)?;
         let signature = Signature::from_der(signature).map_err(SignedError::Signature)?;
         if !memory.verifies(&signature, &key, bytes) {
@@ -67,10 +68,19 @@ impl<T> Signed<T> {
     }
 }
 
-/// What verifications came to: the same document stands on several copies, and is looked at more than once. Clones share
-/// what they remember. About 100 bytes for each signature.
+/// What reading and verifying came to: the same document stands on several copies, and is looked at more than once. Clones
+/// share what they remember, which is at most [`REMEMBERED`] documents, and 100 bytes for each signature.
 #[derive(Debug, Clone, Default)]
-pub struct Memory(Arc<Mutex<HashMap<Digest, bool>>>);
+pub struct Memory {
+    verified: Arc<Mutex<HashMap<Digest, bool>>>,
+    read: Arc<Mutex<HashMap<(TypeId, Digest), Known>>>,
+}
+
+/// A document that was read; of the type that its name says.
+type Known = Arc<dyn Any + Send + Sync>;
+
+/// So many documents are remembered; those after them are read each time.
+const REMEMBERED: usize = 4096;
 
 impl Memory {
     /// Whether `key` made `signature` over `message`.
@@ -78,12 +88,30 @@ impl Memory {
         // Three parts, of which the first two have a fixed length: no two questions have the same name.
         let name = [&key.to_bytes()[..], Digest::of(message).as_bytes(), &signature.to_der()].concat();
         let name = Digest::of(&name);
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+        if let Some(known) = self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
             return *known;
         }
         let verifies = signature.verifies(key, message);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, verifies);
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(name, verifies);
         verifies
+    }
+
+    /// Reads a document, as [`Checked::read`].
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub fn read<T: Checked + Clone + Send + Sync + 'static>(&self, bytes: &[u8]) -> Result<T, DocumentError> {
+        let name = (TypeId::of::<T>(), Digest::of(bytes));
+        let known = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(known) = known.as_ref().and_then(|known| known.downcast_ref::<T>()) {
+            return Ok(known.clone());
+        }
+        let document = T::read(bytes)?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.len() < REMEMBERED {
+            read.insert(name, Arc::new(document.clone()));
+        }
+        Ok(document)
     }
 }
 

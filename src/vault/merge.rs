@@ -9,7 +9,11 @@ use super::copy::Copy;
 use super::write;
 use crate::encoding::Digest;
 use crate::transcript::place::crowded_directory;
-use crate::transcript::{CopyView, Fate, GenerationFile, Judgement, Place, Snapshot, judge};
+use crate::transcript::{Content, CopyView, Fate, GenerationFile, Judgement, Place, Snapshot, judge};
+
+/// As much of an inbox, in bytes, is brought to another copy at once: anyone may put something there, and a medium that
+/// it has filled takes no generation. What is not brought over is admitted from where it is.
+const INBOX: u64 = 64 << 20;
 
 /// What merging did.
 #[derive(Debug, Default)]
@@ -28,6 +32,7 @@ struct Wanted<'a> {
     source: &'a str,
     target: String,
     digest: Digest,
+    size: u64,
     /// Something that cannot be read stands there: it is to be repaired, or a person has to look.
     blocked: bool,
 }
@@ -72,9 +77,14 @@ impl Copies {
         }
         wanted.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.target.cmp(&b.target)));
         let mut done = BTreeSet::new();
+        let mut inbox = INBOX;
         for file in wanted {
             if file.blocked || !done.insert(file.target.clone()) {
                 continue;
+            }
+            if let Place::Inbox(_) = Place::of(&file.target) {
+                let Some(left) = inbox.checked_sub(file.size) else { continue };
+                inbox = left;
             }
             match write::copy_file((&self.copies[file.from], file.source), (copy, &file.target), file.digest) {
                 Ok(()) => merged.added.push((copy.path().to_owned(), file.target)),
@@ -132,7 +142,11 @@ fn wants<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: usi
         };
         if !here.files.contains_key(&target) {
             let blocked = here.unread.iter().any(|unread| unread.file == target);
-            wanted.push(Wanted { order, from, source: path, target, digest: content.digest(), blocked });
+            let size = match content {
+                Content::Bytes(bytes) => bytes.len() as u64,
+                Content::Sealed { size, .. } => *size,
+            };
+            wanted.push(Wanted { order, from, source: path, target, digest: content.digest(), size, blocked });
         }
     }
     wanted

@@ -486,3 +486,16 @@ fn a_new_vault_is_made_only_where_nothing_is() {
     assert!(matches!(create(&same, &world.founding, &policy), Err(VaultError::Same { .. })));
     assert_eq!(fs::read(paths[0].join("vault.json")).unwrap(), world.founding.encode());
 }
+
+/// Anyone may put something into an inbox: what would fill the other medium stays where it is.
+#[test]
+fn an_inbox_does_not_fill_the_other_copies() {
+    let (world, _) = World::founded(2, 3);
+    let (_dir, paths) = on_disk(&world);
+    put(&paths[0], "inbox/large.age", b"");
+    fs::File::options().write(true).open(paths[0].join("inbox/large.age")).unwrap().set_len(65 << 20).unwrap();
+    put(&paths[0], "inbox/small.age", b"small");
+    let merged = Copies::open(&paths).unwrap().merge().unwrap();
+    assert_eq!(merged.added, [(paths[1].clone(), "inbox/small.age".to_owned())]);
+    assert!(merged.failures.is_empty() && !paths[1].join("inbox/large.age").exists());
+}

@@ -9,7 +9,8 @@ use claviger::transcript::{Judgement, Memory, judge};
 use claviger::vault::Copies;
 
 use crate::flips::complete;
-use crate::harness::crew::copy_tree;
+use crate::harness::crew::{Crew, copy_tree};
+use crate::harness::scene::flat;
 use crate::vaults::{SCENE, Vault, claims_no_more, is_free, stands, tree};
 
 /// More memory than this is not taken for one damaged copy, in bytes: what is read of a vault is some hundred kilobytes.
@@ -139,6 +140,27 @@ pub fn the_intact_copy_mends_the_damaged_one_and_recovers() {
     assert_eq!(kept(&vault), kept(&whole));
     let (code, said) = scene.verify(&["vault", "copy"]);
     assert!(code == 1 && said.contains("000004/manifest.json"), "{code}: {said}");
+}
+
+/// A proposal that is taken out of the inbox after it was planned to be admitted does not end the ceremony: it is refused.
+pub fn a_proposal_that_vanishes_is_refused() {
+    let scene = &SCENE.0;
+    let waiting = "inbox/third.opaque.";
+    let here = |copy: &str| tree(&scene.place.path(copy)).into_keys().find(|path| path.starts_with(waiting));
+    assert!(here("vault").is_some(), "something waits");
+    let mut terminal = scene.start(&["rotate"], &["copy", "vault"]);
+    let mut crew = Crew::of(&[0, 1]);
+    crew.hold_until(&mut terminal, "Is this what shall be done?");
+    for copy in ["vault", "copy"] {
+        std::fs::remove_file(scene.place.path(copy).join(here(copy).unwrap())).unwrap();
+    }
+    let code = crew.hold(&mut terminal, || {});
+    let screen = flat(terminal.screen());
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("did not become an item"), "{screen}");
+    let judgement = scene.judgement(&["copy"]);
+    let current = judgement.current().unwrap();
+    assert!(current.ratified && current.manifest.refused.len() == 1 && current.manifest.items.len() == 2);
 }
 
 /// The copies with the names that the in-memory vaults have.

@@ -53,7 +53,6 @@ fn beside(vault: &Vault, path: &str, changed: &[u8], what: &str) {
 }
 
 /// Whole verdicts: each byte with one bit of it in the complete sweep, the bit going round; a sample of bytes otherwise.
-
 pub fn a_flipped_bit_is_found_and_located_and_proves_nothing() {
     let (mut flips, mut dice) = (0_u64, 7_usize);
     for vault in vaults() {
@@ -82,14 +81,13 @@ pub fn a_flipped_bit_is_found_and_located_and_proves_nothing() {
 /// What a decision rests on is under a digest that somebody signed: each bit of each document and signature, all eight of
 /// every byte in the complete sweep. Either it does not read as a document at all, or its digest is another and the
 /// signature beside it is none over it.
-
 pub fn no_signature_covers_a_flipped_bit() {
     let (mut flips, mut read) = (0_u64, 0_u64);
     let vault = vaults()[0];
     let files = &vault.copies[0];
     for (path, bytes) in files {
         // Eight neighbours share a byte: an odd step goes through all bits.
-        let step = if complete() { 1 } else { bytes.len() * 8 / 60 | 1 };
+        let step = if complete() { 1 } else { (bytes.len() * 8 / 60) | 1 };
         for bit in (0..bytes.len() * 8).step_by(step) {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use super::findings::Findings;
 use crate::encoding::{Digest, Document};
 use crate::transcript::approval::Approval;
-use crate::transcript::document::Checked;
 use crate::transcript::manifest::Manifest;
 use crate::transcript::place::{GenerationFile, Half, Place};
 use crate::transcript::plan::Plan;
@@ -129,10 +128,12 @@ fn identify(snapshot: &Snapshot, dir: &Dir<'_>) -> Option<(Digest, Plan)> {
             vote(2, approval.body().plan.clone());
         }
     }
-    if let Some(manifest) = dir.bytes(GenerationFile::Manifest).and_then(|bytes| Manifest::read(bytes).ok()) {
+    if let Some(manifest) =
+        dir.bytes(GenerationFile::Manifest).and_then(|bytes| snapshot.memory.read::<Manifest>(bytes).ok())
+    {
         vote(1, manifest.plan);
     }
-    if let Some(plan) = dir.bytes(GenerationFile::Plan).and_then(|bytes| Plan::read(bytes).ok()) {
+    if let Some(plan) = dir.bytes(GenerationFile::Plan).and_then(|bytes| snapshot.memory.read::<Plan>(bytes).ok()) {
         vote(1, plan);
     }
     let best = votes.into_iter().max_by_key(|(_, (count, _))| *count);
@@ -150,7 +151,8 @@ fn gather(snapshot: &Snapshot, ceremony: &mut Ceremony<'_>) {
             }
         }
         let manifest = dir.bytes(GenerationFile::Manifest);
-        let manifest = manifest.and_then(|bytes| Some((Digest::of(bytes), Manifest::read(bytes).ok()?)));
+        let manifest =
+            manifest.and_then(|bytes| Some((Digest::of(bytes), snapshot.memory.read::<Manifest>(bytes).ok()?)));
         if let Some((digest, manifest)) = manifest.filter(|(_, manifest)| manifest.plan == ceremony.plan) {
             ceremony.manifests.insert(digest, manifest);
         }
