@@ -23,7 +23,7 @@ test: build-packages test-packages cargo nextest lint
 	cargo test --quiet --locked --doc
 
 lint: cargo
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 
 build-packages:

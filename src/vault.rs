@@ -148,6 +148,12 @@ pub enum VaultError {
         /// Why not on the others.
         failures: Vec<Failure>,
     },
+    /// There is more below `generations` than a vault ever has, so the copy is set aside.
+    #[error("{} has more in `generations` than any vault has, and is set aside", copy.display())]
+    TooMuch {
+        /// The copy.
+        copy: PathBuf,
+    },
     /// A file of this name with other contents is there already. It is never overwritten.
     #[error("{} already has another {file}", copy.display())]
     Conflict {
@@ -260,6 +266,10 @@ impl Advice for VaultError {
                     .find_map(|failure| failure.error.hint())
                     .or_else(|| Some("bring more of the vault's copies".to_owned()));
             }
+            Self::TooMuch { .. } => {
+                "use another copy; if this is the only one, make a copy of its directory, and remove from that what does not belong \
+                 there"
+            }
             Self::Conflict { .. } => {
                 "nothing was overwritten; keep both copies as they are, and run `claviger verify` with all of them"
             }
@@ -283,9 +293,11 @@ impl Advice for VaultError {
     fn exit(&self) -> Exit {
         match self {
             Self::Snapshot(error) => error.exit(),
-            Self::Conflict { .. } | Self::Altered { .. } | Self::Missing { .. } | Self::Incomplete { .. } => {
-                Exit::Verification
-            }
+            Self::TooMuch { .. }
+            | Self::Conflict { .. }
+            | Self::Altered { .. }
+            | Self::Missing { .. }
+            | Self::Incomplete { .. } => Exit::Verification,
             Self::LastCopy { .. } | Self::OnlyThere { .. } => Exit::Refused,
             Self::NoCopy { .. }
             | Self::TooFewCopies { .. }

@@ -3,7 +3,7 @@
 //! The old root exists from the first line of [`stage`] to its end, as the two keys that are derived from it; the new
 //! root, until its shares are sealed and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
@@ -20,10 +20,10 @@ use crate::sealing::share::{ShareRecord, seal_share};
 use crate::secret::SecretBytes;
 use crate::sharing::{self, Commitments, Split, Threshold};
 use crate::transcript::{
-    Checked, GenerationState, IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Plan, Refused,
+    Checked, GenerationState, IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Plan, Refused, Signer,
     check_manifest_follows,
 };
-use crate::vault::{Copies, layout};
+use crate::vault::{Copies, VaultError, layout};
 
 use super::open::Opened;
 use super::setting::{required, write};
@@ -129,21 +129,41 @@ fn closings(parent: &GenerationState) -> Vec<IndexedDigest> {
     parent.closings.iter().map(|(&index, closing)| IndexedDigest { index, digest: closing.digest() }).collect()
 }
 
-/// The records that no manifest of the line has folded in yet, sorted.
-fn unfolded_records(setting: &Setting<'_>, parent: Option<&GenerationState>) -> Vec<Digest> {
+/// As many records of each signer are folded into one manifest: nobody alone can make it too large to be read.
+const RECORDS_OF_ONE: usize = 64;
+
+/// The records that no manifest of the line has folded in yet, sorted; of each signer the oldest. How many are left for the
+/// next generation is said.
+fn unfolded_records(setting: &mut Setting<'_>, parent: Option<&GenerationState>) -> Vec<Digest> {
     let Some(parent) = parent else { return Vec::new() };
     let line = setting.judgement.line_to(parent).into_iter();
-    let folded: std::collections::BTreeSet<Digest> =
-        line.flat_map(|generation| generation.manifest.records.iter().copied()).collect();
-    let mut records: Vec<Digest> = setting
-        .judgement
-        .records
-        .iter()
-        .map(crate::transcript::Signed::digest)
-        .filter(|digest| !folded.contains(digest))
-        .collect();
-    records.sort();
+    let folded: BTreeSet<Digest> = line.flat_map(|generation| generation.manifest.records.iter().copied()).collect();
+    let unfolded = setting.judgement.records.iter().filter(|record| !folded.contains(&record.digest()));
+    let (records, left) = oldest_of_each(unfolded.map(|record| (record.body().by, record.digest())));
+    if left > 0 {
+        setting.room.warn(&format!(
+            "There are more records than one generation takes ({RECORDS_OF_ONE} of each signer): {left} are left for the next one."
+        ));
+    }
     records
+}
+
+/// Of `records`, which stand by time, the first [`RECORDS_OF_ONE`] of each signer, sorted; and how many are left.
+fn oldest_of_each(records: impl Iterator<Item = (Signer, Digest)>) -> (Vec<Digest>, usize) {
+    let (mut taken, mut left) = (Vec::new(), 0);
+    let mut counts: BTreeMap<(bool, u64), usize> = BTreeMap::new();
+    for (signer, digest) in records {
+        // The succession keys count as one: each takes k shares, and there are ever more of them.
+        let signer = match signer {
+            Signer::Custodian(index) => (true, u64::from(index)),
+            Signer::Succession(_) => (false, 0),
+        };
+        let count = counts.entry(signer).or_default();
+        *count += 1;
+        if *count <= RECORDS_OF_ONE { taken.push(digest) } else { left += 1 }
+    }
+    taken.sort();
+    (taken, left)
 }
 
 /// What the items of the parent became.
@@ -298,7 +318,12 @@ impl Writer<'_> {
                 Ok(item) => {
                     admitted.insert(item.name.clone(), item);
                 }
-                Err(error @ (CeremonyError::Sealing(_) | CeremonyError::Credential(_))) => {
+                // Also one that is gone from the inbox, or was changed there, since the plan was made.
+                Err(
+                    error @ (CeremonyError::Sealing(_)
+                    | CeremonyError::Credential(_)
+                    | CeremonyError::Vault(VaultError::Missing { .. })),
+                ) => {
                     let reason = crate::error::sentence(&error).chars().filter(|c| !c.is_control()).take(400).collect();
                     refused.push(Refused { file: admission.file.clone(), digest: admission.digest, reason });
                 }
@@ -363,4 +388,27 @@ fn check_items(
         std::io::copy(&mut payload, &mut std::io::sink()).map_err(CeremonyError::io("opening an item again"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_alone_makes_a_manifest_too_large() {
+        let one = |signer: Signer, count: usize| {
+            (0..count).map(move |number| (signer, Digest::of(format!("{signer:?} {number}").as_bytes())))
+        };
+        let flood = one(Signer::Custodian(3), 60_000)
+            .chain(one(Signer::Succession(2), 100))
+            .chain(one(Signer::Succession(3), 2));
+        let few: Vec<_> = one(Signer::Custodian(1), 5).collect();
+        let (taken, left) = oldest_of_each(flood.chain(few.iter().copied()));
+        assert_eq!((taken.len(), left), (64 + 64 + 5, 60_000 - 64 + 38));
+        assert!(taken.is_sorted() && few.iter().all(|(_, digest)| taken.contains(digest)));
+        let oldest: Vec<_> = one(Signer::Custodian(3), 64).collect();
+        assert!(oldest.iter().all(|(_, digest)| taken.contains(digest)), "the oldest come first");
+        // 255 custodians and the succession keys, each with as many as are taken: far below what a document may have.
+        assert!(256 * RECORDS_OF_ONE * 67 < crate::transcript::document::MAX_DOCUMENT / 3);
+    }
 }

@@ -133,8 +133,11 @@ pub struct GenerationState {
     pub in_line: bool,
     /// Valid approvals, by index.
     pub approvals: BTreeMap<u8, Signed<Approval>>,
-    /// Valid closings, by index.
+    /// Valid closings, by index. Where a custodian signed several: the one that the next manifest lists, or else the one with
+    /// the lowest digest. What any of them says is destroyed, is.
     pub closings: BTreeMap<u8, Signed<Closing>>,
+    /// All valid closings, without repetition.
+    more_closings: Vec<Signed<Closing>>,
     /// The custodians who still hold a share key of it, ascending.
     pub holders: Vec<u8>,
     /// Places in [`Judgement::copies`] of the copies that have every file of it, right in every byte.

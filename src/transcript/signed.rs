@@ -1,5 +1,8 @@
 //! Evidence that a key signed a document. A [`Signed`] can be had only by verification.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::document::{Checked, DocumentError};
 use crate::encoding::{Digest, EncodingError, PublicKey, Signature};
 use crate::error::{Advice, Exit};
@@ -19,7 +22,7 @@ impl<T: Checked> Signed<T> {
     /// # Errors
     /// [`SignedError`].
     pub fn verify(bytes: &[u8], signature: &[u8], key: &PublicKey) -> Result<Self, SignedError> {
-        Self::verify_by(bytes, signature, |_| Some(*key))
+        Self::verify_by(bytes, signature, &Memory::default(), |_| Some(*key))
     }
 
     /// Like [`Self::verify`]; `key` says by the document whose signature it must be (`None`: nobody's).
@@ -29,12 +32,13 @@ impl<T: Checked> Signed<T> {
     pub fn verify_by(
         bytes: &[u8],
         signature: &[u8],
+        memory: &Memory,
         key: impl FnOnce(&T) -> Option<PublicKey>,
     ) -> Result<Self, SignedError> {
         let body = T::read(bytes)?;
         let key = key(&body).ok_or(SignedError::Nobody)?;
         let signature = Signature::from_der(signature).map_err(SignedError::Signature)?;
-        if !signature.verifies(&key, bytes) {
+        if !memory.verifies(&signature, &key, bytes) {
             return Err(SignedError::Forged { key });
         }
         Ok(Self { body, bytes: bytes.to_vec(), digest: Digest::of(bytes), signature })
@@ -60,6 +64,26 @@ impl<T> Signed<T> {
     /// The signature.
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+}
+
+/// What verifications came to: the same document stands on several copies, and is looked at more than once. Clones share
+/// what they remember. About 100 bytes for each signature.
+#[derive(Debug, Clone, Default)]
+pub struct Memory(Arc<Mutex<HashMap<Digest, bool>>>);
+
+impl Memory {
+    /// Whether `key` made `signature` over `message`.
+    pub fn verifies(&self, signature: &Signature, key: &PublicKey, message: &[u8]) -> bool {
+        // Three parts, of which the first two have a fixed length: no two questions have the same name.
+        let name = [&key.to_bytes()[..], Digest::of(message).as_bytes(), &signature.to_der()].concat();
+        let name = Digest::of(&name);
+        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return *known;
+        }
+        let verifies = signature.verifies(key, message);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, verifies);
+        verifies
     }
 }
 

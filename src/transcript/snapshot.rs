@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::document::Checked;
 use super::founding::{CopyMark, Founding};
+use super::signed::Memory;
 use crate::encoding::{Digest, Nonce16};
 use crate::error::{Advice, Exit};
 
@@ -93,6 +94,8 @@ pub struct Snapshot {
     pub copies: Vec<CopyView>,
     /// Paths of copies that are of another vault; nothing of them was used.
     pub foreign: Vec<String>,
+    /// The signatures that were verified already.
+    pub(super) memory: Memory,
 }
 
 impl Snapshot {
@@ -115,7 +118,13 @@ impl Snapshot {
             named.contains(&Some(vault)) || named == [None, None]
         });
         let foreign = foreign.into_iter().map(|copy| copy.path).collect();
-        Ok(Self { vault, founding, copies, foreign })
+        Ok(Self { vault, founding, copies, foreign, memory: Memory::default() })
+    }
+
+    /// The same, with what was verified before: for whoever judges many snapshots that are much alike.
+    pub fn remembering(mut self, memory: &Memory) -> Self {
+        self.memory = memory.clone();
+        self
     }
 
     /// Ids of the copies that have a good mark.

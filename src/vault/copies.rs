@@ -307,7 +307,7 @@ impl Copies {
         let file = vault_path(relative)?;
         for copy in &self.copies {
             let Ok(Some(mut found)) = copy.file(&file) else { continue };
-            let same = read::digest(&mut found).is_ok_and(|found| found == digest);
+            let same = read::digest_of(&found).is_ok_and(|found| found == digest);
             if same && found.rewind().is_ok() {
                 return Ok(found);
             }

@@ -15,8 +15,28 @@ use crate::transcript::place::is_generation_directory;
 use crate::transcript::snapshot::Unread;
 use crate::transcript::{Content, CopyView, Place};
 
-/// More files than this on one copy are not read.
-const MAX_FILES: usize = 200_000;
+/// A sealed file over this many bytes is not read: FAT, which removable media have, holds none.
+pub(super) const MAX_SEALED: u64 = (4 << 30) - 1;
+
+/// More directories than this below `generations` are no vault's: rotated every day, it would be 27 years old.
+const MAX_GENERATIONS: usize = 10_000;
+
+/// How much of one part of a copy is read. Documents are kept in memory, sealed files only pass through it.
+#[derive(Clone, Copy)]
+struct Budget {
+    files: usize,
+    documents: u64,
+    sealed: u64,
+}
+
+/// What nothing may push out: the generations. A copy with more than this is set aside.
+const GENERATIONS: Budget = Budget { files: 200_000, documents: 512 << 20, sealed: 16 << 30 };
+/// Records: one custodian alone can sign any number. What is beyond is named, and not read.
+const RECORDS: Budget = Budget { files: 100_000, documents: 64 << 20, sealed: 0 };
+/// The inbox: anyone may put something there. What is beyond is named, and not read.
+const INBOX: Budget = Budget { files: 1_000, documents: 0, sealed: 4 << 30 };
+/// Everything else, of which a vault has three files.
+const HEAD: Budget = Budget { files: 1_000, documents: 16 << 20, sealed: 0 };
 
 /// File systems put this into their root by themselves.
 pub(super) const LOST_AND_FOUND: &str = "lost+found";
@@ -24,11 +44,27 @@ pub(super) const LOST_AND_FOUND: &str = "lost+found";
 /// Reads the whole copy.
 ///
 /// # Errors
-/// [`VaultError::Io`] if the directory itself cannot be read; what is wrong below it is in [`CopyView::unread`].
+/// [`VaultError::Io`] if the directory itself cannot be read; [`VaultError::TooMuch`]. What else is wrong below it is in
+/// [`CopyView::unread`].
 pub(super) fn view(copy: &Copy) -> Result<CopyView, VaultError> {
+    view_within(copy, [HEAD, GENERATIONS, RECORDS, INBOX])
+}
+
+fn view_within(copy: &Copy, [head, generations, records, inbox]: [Budget; 4]) -> Result<CopyView, VaultError> {
     let mut view = CopyView { path: copy.path().display().to_string(), ..CopyView::default() };
     let root = copy.directory("", false)?;
-    walk(copy, &root, "", &mut view).map_err(|error| copy.error("the directory", "read", error))?;
+    Walk { copy, view: &mut view, left: head, directories: 0 }
+        .walk(&root, "")
+        .map_err(|error| copy.error("the directory", "read", error))?;
+    for (part, budget) in [("generations", generations), ("records", records), ("inbox", inbox)] {
+        let mut walk = Walk { copy, view: &mut view, left: budget, directories: 0 };
+        if walk.below(&root, part) == Fits::No {
+            match part {
+                "generations" => return Err(VaultError::TooMuch { copy: copy.path().to_owned() }),
+                _ => unread(&mut view, part.to_owned(), "has more in it than is read; what is beyond does not count"),
+            }
+        }
+    }
     Ok(view)
 }
 
@@ -36,45 +72,125 @@ fn unread(view: &mut CopyView, file: String, why: impl Into<String>) {
     view.unread.push(Unread { file, why: why.into() });
 }
 
-fn walk(copy: &Copy, directory: &Directory, prefix: &str, view: &mut CopyView) -> io::Result<()> {
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().to_str() else {
-            let file = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            unread(view, file, "has a name that is not UTF-8, and is not a file of a vault");
-            continue;
-        };
-        if matches!(name, "." | "..") || (prefix.is_empty() && name == LOST_AND_FOUND) {
-            continue;
+/// Whether everything there was within the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fits {
+    Yes,
+    No,
+}
+
+struct Walk<'a> {
+    copy: &'a Copy,
+    view: &'a mut CopyView,
+    left: Budget,
+    /// Directories of generations that were seen.
+    directories: usize,
+}
+
+impl Walk<'_> {
+    /// Reads the directory `path`, if there is one.
+    fn below(&mut self, directory: &Directory, path: &str) -> Fits {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // What is no directory was noticed where it stands.
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
+            _ => return Fits::Yes,
         }
-        let path = format!("{prefix}{name}");
-        if view.files.len() >= MAX_FILES {
-            unread(view, path, "is one of too many files to be read");
-            return Ok(());
+        match self.copy.directory(path, false).map(|below| self.walk(&below, &format!("{path}/"))) {
+            Ok(Ok(fits)) => return fits,
+            Ok(Err(error)) => unread(self.view, path.to_owned(), format!("cannot be read: {error}")),
+            Err(error) => unread(self.view, path.to_owned(), format!("cannot be read: {error}")),
         }
+        Fits::Yes
+    }
+
+    fn walk(&mut self, directory: &Directory, prefix: &str) -> io::Result<Fits> {
+        for entry in Dir::read_from(directory)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else {
+                let file = format!("{prefix}{}", entry.file_name().to_string_lossy());
+                unread(self.view, file, "has a name that is not UTF-8, and is not a file of a vault");
+                match self.take_file() {
+                    Fits::Yes => continue,
+                    Fits::No => return Ok(Fits::No),
+                }
+            };
+            if matches!(name, "." | "..") || (prefix.is_empty() && name == LOST_AND_FOUND) {
+                continue;
+            }
+            if self.take_file() == Fits::No || self.entry(directory, name, format!("{prefix}{name}")) == Fits::No {
+                return Ok(Fits::No);
+            }
+        }
+        Ok(Fits::Yes)
+    }
+
+    fn take_file(&mut self) -> Fits {
+        let left = self.left.files.checked_sub(1);
+        self.left.files = left.unwrap_or(0);
+        if left.is_some() { Fits::Yes } else { Fits::No }
+    }
+
+    fn entry(&mut self, directory: &Directory, name: &str, path: String) -> Fits {
         let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
         let file_type = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
         match (file_type, is_vault_directory(&path)) {
-            (FileType::Directory, true) => match copy.directory(&path, false) {
-                Ok(below) => {
-                    if let Err(error) = walk(copy, &below, &format!("{path}/"), view) {
-                        unread(view, path, format!("cannot be read: {error}"));
-                    }
+            // These have budgets of their own.
+            (FileType::Directory, true) if !path.contains('/') => {}
+            (FileType::Directory, true) => {
+                self.directories += usize::from(path.matches('/').count() == 1);
+                if self.directories > MAX_GENERATIONS {
+                    return Fits::No;
                 }
-                Err(error) => unread(view, path, format!("cannot be read: {error}")),
+                return self.below(directory, &path);
+            }
+            (FileType::Directory, false) => unread(self.view, path, "is a directory that no vault has"),
+            (FileType::RegularFile, false) => match self.content(directory, name, &path) {
+                Ok(Some(content)) if is_unfinished(&path, &content) => self.view.empty.push(path),
+                Ok(Some(content)) => drop(self.view.files.insert(path, content)),
+                Ok(None) => return Fits::No,
+                Err(why) => unread(self.view, path, why),
             },
-            (FileType::Directory, false) => unread(view, path, "is a directory that no vault has"),
-            (FileType::RegularFile, false) => match content(copy, directory, name, &path) {
-                Ok(content) if is_unfinished(&path, &content) => view.empty.push(path),
-                Ok(content) => {
-                    view.files.insert(path, content);
+            (other, _) => {
+                unread(self.view, path, format!("is {}, not what a vault has there", type_name(other)));
+            }
+        }
+        Fits::Yes
+    }
+
+    /// `None`: it is more than may still be read.
+    fn content(&mut self, directory: &Directory, name: &str, path: &str) -> Result<Option<Content>, String> {
+        let file = self.copy.file_in(directory, name, path).map_err(|error| error.to_string())?;
+        let mut file = file.ok_or("vanished while it was read")?;
+        let cannot = |error: io::Error| format!("cannot be read: {}", super::reason(&error));
+        let size = file.metadata().map_err(cannot)?.len();
+        let fits = |left: &mut u64, size: u64| {
+            let rest = left.checked_sub(size);
+            *left = rest.unwrap_or(*left);
+            rest.is_some()
+        };
+        match Place::of(path) {
+            // Never looked at, whatever their size.
+            Place::Part | Place::Unknown => Ok(Some(Content::Sealed { size, digest: Digest::of(b"") })),
+            place if place.is_sealed() => {
+                if size > MAX_SEALED {
+                    return Err(format!("has more than {MAX_SEALED} bytes, too many for a sealed file"));
                 }
-                Err(why) => unread(view, path, why),
-            },
-            (other, _) => unread(view, path, format!("is {}, not what a vault has there", type_name(other))),
+                if !fits(&mut self.left.sealed, size) {
+                    return Ok(None);
+                }
+                // As much as it said it has: it may grow while it is read.
+                let digest = digest(&mut file.take(size)).map_err(cannot)?;
+                Ok(Some(Content::Sealed { size, digest }))
+            }
+            _ => {
+                let bytes = bounded(&mut file, MAX_DOCUMENT).map_err(cannot)?;
+                let bytes = bytes.ok_or(format!("has more than {MAX_DOCUMENT} bytes, too many for a document"))?;
+                let fits = fits(&mut self.left.documents, bytes.len() as u64);
+                Ok(fits.then(|| Content::Bytes(bytes.into())))
+            }
         }
     }
-    Ok(())
 }
 
 /// No file of a vault is empty.
@@ -124,23 +240,6 @@ fn is_vault_directory(path: &str) -> bool {
     matches!(path, "generations" | "records" | "inbox") || path.strip_prefix("generations/").is_some_and(below)
 }
 
-fn content(copy: &Copy, directory: &Directory, name: &str, path: &str) -> Result<Content, String> {
-    let file = copy.file_in(directory, name, path).map_err(|error| error.to_string())?;
-    let mut file = file.ok_or("vanished while it was read")?;
-    let cannot = |error: io::Error| format!("cannot be read: {}", super::reason(&error));
-    let size = file.metadata().map_err(cannot)?.len();
-    match Place::of(path) {
-        // Never looked at, whatever their size.
-        Place::Part | Place::Unknown => Ok(Content::Sealed { size, digest: Digest::of(b"") }),
-        place if place.is_sealed() => digest(&mut file).map(|digest| Content::Sealed { size, digest }).map_err(cannot),
-        _ => {
-            let bytes = bounded(&mut file, MAX_DOCUMENT).map_err(cannot)?;
-            let bytes = bytes.ok_or(format!("has more than {MAX_DOCUMENT} bytes, too many for a document"))?;
-            Ok(Content::Bytes(bytes.into()))
-        }
-    }
-}
-
 /// All bytes of a file; `None` if they are more than `limit`.
 pub(super) fn bounded(file: &mut File, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
@@ -148,8 +247,18 @@ pub(super) fn bounded(file: &mut File, limit: usize) -> io::Result<Option<Vec<u8
     Ok((bytes.len() <= limit).then_some(bytes))
 }
 
+/// The digest of a file, if it is not larger than any file of a vault: a file of nothing but zeros takes no room on a
+/// medium and hours to read.
+pub(super) fn digest_of(file: &File) -> io::Result<Digest> {
+    let size = file.metadata()?.len();
+    if size > MAX_SEALED {
+        return Err(io::Error::other("it has more bytes than any file of a vault"));
+    }
+    digest(&mut file.take(size))
+}
+
 /// The digest of what is left of a file, in constant memory.
-pub(super) fn digest(file: &mut File) -> io::Result<Digest> {
+fn digest(file: &mut impl Read) -> io::Result<Digest> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -159,5 +268,61 @@ pub(super) fn digest(file: &mut File) -> io::Result<Digest> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const NOTHING: Budget = Budget { files: 100, documents: 1000, sealed: 1000 };
+
+    fn write(root: &Path, file: &str, size: usize) {
+        let path = root.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, vec![b'x'; size]).unwrap();
+    }
+
+    fn read(root: &Path, budgets: [Budget; 4]) -> Result<CopyView, VaultError> {
+        view_within(&Copy::open(root).unwrap(), budgets)
+    }
+
+    /// Nobody who fills records or the inbox pushes out what counts; who fills the generations has the copy set aside.
+    #[test]
+    fn what_is_beyond_a_budget_is_named_and_pushes_nothing_out() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        write(root, "generations/000001/plan.json", 400);
+        write(root, "generations/000001/shares/01-alice.age", 400);
+        for number in 0..20 {
+            write(root, &format!("records/{}.json", Digest::of(&[number])), 400);
+            write(root, &format!("inbox/{number}.age"), 400);
+        }
+        let view = read(root, [NOTHING; 4]).unwrap();
+        let named: Vec<&str> = view.unread.iter().map(|unread| unread.file.as_str()).collect();
+        assert_eq!(named, ["records", "inbox"]);
+        assert_eq!(view.files.len(), 2 + 2 + 2, "two of each fit");
+        assert!(view.files.contains_key("generations/000001/plan.json"));
+        for file in ["plan.json", "shares/02-bob.age"] {
+            write(root, &format!("generations/000002/{file}"), 700);
+            assert!(matches!(read(root, [NOTHING; 4]), Err(VaultError::TooMuch { .. })), "{file}");
+            std::fs::remove_dir_all(root.join("generations/000002")).unwrap();
+        }
+        assert!(read(root, [NOTHING; 4]).is_ok());
+        let few = Budget { files: 3, ..NOTHING };
+        assert!(matches!(read(root, [NOTHING, few, NOTHING, NOTHING]), Err(VaultError::TooMuch { .. })));
+    }
+
+    #[test]
+    fn a_copy_with_more_generations_than_any_vault_is_set_aside() {
+        let place = tempfile::tempdir().unwrap();
+        for number in 0..=MAX_GENERATIONS {
+            std::fs::create_dir_all(place.path().join(format!("generations/{number:06}"))).unwrap();
+        }
+        assert!(matches!(view(&Copy::open(place.path()).unwrap()), Err(VaultError::TooMuch { .. })));
+        std::fs::remove_dir(place.path().join("generations/000000")).unwrap();
+        assert!(view(&Copy::open(place.path()).unwrap()).is_ok());
     }
 }

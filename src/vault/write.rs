@@ -151,10 +151,10 @@ fn is_empty(file: Option<&File>) -> bool {
 /// The digest of a file as the medium has it, as far as the system can be made to look there. `None`: there is none that
 /// was finished.
 pub(super) fn read_back(copy: &Copy, relative: &str) -> Result<Option<Digest>, VaultError> {
-    let Some(mut file) = copy.file(relative)?.filter(|file| !is_empty(Some(file))) else { return Ok(None) };
+    let Some(file) = copy.file(relative)?.filter(|file| !is_empty(Some(file))) else { return Ok(None) };
     // Only advice: if the pages stay in memory, the comparison still holds the program to what it wrote.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-    read::digest(&mut file).map(Some).map_err(|error| copy.error(relative, "read", error))
+    read::digest_of(&file).map(Some).map_err(|error| copy.error(relative, "read", error))
 }
 
 /// Writes a new file; it is no error if exactly these bytes stand there already. Then this run has written them, or
@@ -220,9 +220,9 @@ pub(super) fn write_over(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<()
 fn fetch<'a>(from: (&Copy, &str), to: (&'a Copy, &str), digest: Digest) -> Result<Part<'a>, VaultError> {
     let ((from, source), (copy, relative)) = (from, to);
     let missing = || VaultError::Missing { file: source.to_owned(), digest };
-    let mut file = from.file(source)?.ok_or_else(missing)?;
+    let file = from.file(source)?.ok_or_else(missing)?;
     let mut part = Part::begin(copy, relative)?;
-    if let Err(error) = io::copy(&mut file, &mut part) {
+    if let Err(error) = io::copy(&mut io::Read::take(file, read::MAX_SEALED), &mut part) {
         let error = part.failure().unwrap_or_else(|| from.error(source, "read", error));
         part.give_up();
         return Err(error);

@@ -76,7 +76,7 @@ pub fn put(dir: &Path, files: &Files) {
 }
 
 /// Where a ceremony's files are, besides the tokens.
-pub const ROOTS: [&str; 3] = ["vault", "copy", "given"];
+pub const ROOTS: [&str; 3] = ["vault", "copy", "third"];
 
 /// Records what `act` does in `dir`.
 pub fn record(name: &'static str, dir: &Path, act: impl FnOnce()) -> Journal {

@@ -249,10 +249,15 @@ pub fn enrol_software_tokens(place: &Place, n: usize) {
 }
 
 fn change_pin_of_software_token(place: &Place, index: usize) {
+    change_pin_of_software_token_in(&place.path("tokens"), index);
+}
+
+/// The token of custodian `index` in this directory, fresh from [`claviger::token::soft::create_token`], gets its PIN.
+pub fn change_pin_of_software_token_in(tokens: &Path, index: usize) {
     use claviger::secret::Pin;
     use claviger::token::channel::Source;
     let typed = |text: &str| Pin::new(zeroize::Zeroizing::new(text.as_bytes().to_vec())).unwrap();
-    let mut source = SoftSource::open(&place.path("tokens")).unwrap();
+    let mut source = SoftSource::open(tokens).unwrap();
     let presence =
         source.present().unwrap().into_iter().find(|p| p.reader == format!("{}.token", NAMES[index])).unwrap();
     let mut link = source.connect(&presence).unwrap();

@@ -16,6 +16,7 @@
 mod card;
 pub mod crew;
 pub mod inside;
+pub mod lossy;
 mod pcscd;
 pub mod scene;
 pub mod table;

@@ -9,6 +9,7 @@ use claviger::encoding::Document;
 use claviger::policy::Policy;
 use claviger::room::{Room, RoomError, Way};
 use claviger::secret::{Pin, SecretBytes};
+use claviger::token::channel::Source;
 use claviger::token::soft::SoftSource;
 use claviger::transcript::{Checked, Enrolment, Which};
 use zeroize::Zeroizing;
@@ -34,6 +35,8 @@ pub struct People {
     pub screen: String,
     /// How often a PIN was given.
     pub pins_given: usize,
+    /// A file to which what is shown is added at once: a killed run leaves it.
+    pub witness: Option<PathBuf>,
 }
 
 impl People {
@@ -110,6 +113,9 @@ impl Room for People {
 
     fn show_secret(&mut self, title: &str, secret: &SecretBytes) -> Result<(), RoomError> {
         self.line(title);
+        if let Some(path) = &self.witness {
+            std::fs::write(path, secret.expose_secret()).unwrap();
+        }
         self.shown.push(String::from_utf8(secret.expose_secret().to_vec()).unwrap());
         Ok(())
     }
@@ -145,16 +151,30 @@ impl Site {
     /// # Errors
     /// What the command line would print.
     pub fn hold(&self, command: Command, vaults: &[&str], people: &mut People) -> Result<(), Failure> {
+        let mut source = SoftSource::open(&self.dir.join("tokens")).unwrap();
+        self.hold_with(command, vaults, people, &mut source)
+    }
+
+    /// The same with another source of tokens.
+    ///
+    /// # Errors
+    /// What the command line would print.
+    pub fn hold_with(
+        &self,
+        command: Command,
+        vaults: &[&str],
+        people: &mut People,
+        source: &mut dyn Source,
+    ) -> Result<(), Failure> {
         let mut paths: Vec<PathBuf> = vaults.iter().map(|vault| self.dir.join(vault)).collect();
         if command == Command::Found {
             paths = self.lay_out(&paths)?;
         }
-        let mut source = SoftSource::open(&self.dir.join("tokens")).unwrap();
         open::hold_in(
             people,
             &paths,
             None,
-            || Ok(Box::new(&mut source)),
+            || Ok(Box::new(source)),
             |setting| {
                 match command {
                     Command::Found => found::found(setting)?,

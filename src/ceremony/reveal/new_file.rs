@@ -86,6 +86,8 @@ impl NewFile {
             Some(part) => {
                 self.rename(part)?;
                 self.part = None;
+                // FAT has the size of a file beside its name, and writes it when the file is synced under that name.
+                self.file.sync_all()?;
             }
         }
         fault::point("rename:credential:after");

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::encoding::PublicKey;
 use crate::token::TokenError;
 use crate::token::anchor::Anchor;
-use crate::token::custody::{Contents, Session, put_anchor, put_certificate, scan};
+use crate::token::custody::{Contents, Session, prove_key, put_anchor, put_certificate, scan};
 use crate::token::piv::{PinPolicy, Piv, SlotKey, TouchPolicy};
 use crate::token::slot::Slot;
 
@@ -124,10 +124,25 @@ impl Closing<'_, '_> {
         for slot in slots {
             match self.piv.proven_slot_key(*slot)? {
                 SlotKey::P256(public) if self.named.contains(&public) => holding.push((*slot, public)),
-                _ => {}
+                SlotKey::Unknown => holding.extend(self.still_answering(*slot)?.map(|public| (*slot, public))),
+                SlotKey::P256(_) | SlotKey::Empty | SlotKey::Other => {}
             }
         }
         Ok(holding)
+    }
+
+    /// Silence about a slot does not say that it is empty. The key that the anchor has there is tried: an ECDH with a key of
+    /// ours shows whether it is the one. Where the card wants a touch that does not come, it counts as still there.
+    fn still_answering(&mut self, slot: Slot) -> Result<Option<PublicKey>, TokenError> {
+        let known = self.anchor.key_in(slot).and_then(|key| key.public).filter(|public| self.named.contains(public));
+        let Some(public) = known else { return Ok(None) };
+        self.piv.verify_pin_again(self.session.pin)?;
+        match prove_key(self.piv, slot, &public) {
+            Ok(()) | Err(TokenError::TouchOrPinMissing { .. }) => Ok(Some(public)),
+            // Another key, or none.
+            Err(TokenError::WrongKey { .. } | TokenError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes the keys, or makes others over them. The latter is noted in the anchor first: the key that is found there

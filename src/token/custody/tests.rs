@@ -338,6 +338,48 @@ fn a_card_that_only_says_that_it_deleted_is_found_out() {
     );
 }
 
+/// A card that deletes nothing, and says nothing of one slot when it is asked what is in it.
+struct Silent(Bench, u8);
+
+impl crate::token::channel::Channel for Silent {
+    fn transmit(&mut self, apdu: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, crate::token::channel::ChannelError> {
+        let asks = matches!(apdu, [_, 0xf7, _, slot, ..] | [_, 0xf9, slot, ..] if *slot == self.1);
+        let answer = match apdu.get(1) {
+            Some(0xf6) => vec![0x90, 0x00],
+            _ if asks => vec![0x6f, 0x00],
+            _ => self.0.card.borrow_mut().answer(apdu),
+        };
+        Ok(zeroize::Zeroizing::new(answer))
+    }
+}
+
+#[test]
+fn a_slot_that_a_card_is_silent_about_is_empty_only_if_its_key_does_not_answer() {
+    for really_gone in [false, true] {
+        let bench = Bench::prepared(NEW);
+        let first = make(&bench, Cut::Never, vault("v"), 1).unwrap();
+        let second = make(&bench, Cut::Never, vault("v"), 2).unwrap();
+        if really_gone {
+            let mut piv = bench.open();
+            piv.authenticate_protected().unwrap();
+            piv.delete_key(first.slot).unwrap();
+        }
+        let pin = pin();
+        bench.card.borrow_mut().power_on();
+        let mut piv = Piv::select(Box::new(Silent(bench.clone(), first.slot.reference()))).unwrap();
+        piv.verify_pin(&pin).unwrap();
+        let session = Session { signing_key: identify(&mut piv).unwrap().unwrap(), pin: &pin };
+        let closed = destroy_older_keys(&mut piv, &session, second.anchor, &second.public);
+        match (really_gone, closed) {
+            (true, Ok((_, gone))) => assert_eq!(gone, [first.public]),
+            (false, Err(TokenError::NotDestroyed { slot, public })) => {
+                assert_eq!((slot, public), (first.slot, first.public));
+            }
+            (_, other) => panic!("{really_gone}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_full_token_says_who_holds_its_slots() {
     let shared = Shared::new(MIDDLE);

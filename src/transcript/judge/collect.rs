@@ -65,7 +65,7 @@ pub(super) fn approval(
 ) -> Option<Result<Signed<Approval>, SignedError>> {
     let body = dir.bytes(GenerationFile::Approval(stem, Half::Body))?;
     let signature = dir.bytes(GenerationFile::Approval(stem, Half::Signature))?;
-    Some(Signed::verify_by(body, signature, |approval: &Approval| {
+    Some(Signed::verify_by(body, signature, &snapshot.memory, |approval: &Approval| {
         let entry = snapshot.founding.roster.get(usize::from(approval.index).checked_sub(1)?)?;
         (entry.stem() == stem).then_some(entry.signing_key)
     }))

@@ -100,7 +100,7 @@ impl<'a> Bench<'a, '_> {
         let Some(state) = self.state else {
             return Some(Problem::wrong("stands here without a manifest that it could be over"));
         };
-        if is_commit(bytes, &state.manifest, self.manifests) {
+        if is_commit(self.snapshot, bytes, &state.manifest, self.manifests) {
             return None;
         }
         let parent = state.manifest.plan.parent;
@@ -141,7 +141,14 @@ impl<'a> Bench<'a, '_> {
         };
         match closing(self.snapshot, dir, stem, (&state.manifest, state.digest)) {
             None => alone(half),
-            Some(Ok(_)) => None,
+            Some(Ok(closing)) => {
+                let counts = state.closings.get(&closing.body().index).is_some_and(|c| c.digest() == closing.digest());
+                (!counts && half == Half::Body).then(|| {
+                    Problem::Loose(
+                        "is another closing than the one that counts, by the same custodian: both are valid".to_owned(),
+                    )
+                })
+            }
             Some(Err(error)) => {
                 let body = dir.bytes(GenerationFile::Closing(stem, Half::Body)).map(Digest::of);
                 let known = body.is_some_and(|body| {

@@ -22,7 +22,7 @@ pub(super) fn closing(
 ) -> Option<Result<Signed<Closing>, SignedError>> {
     let body = dir.bytes(GenerationFile::Closing(stem, Half::Body))?;
     let signature = dir.bytes(GenerationFile::Closing(stem, Half::Signature))?;
-    Some(Signed::verify_by(body, signature, |closing: &Closing| {
+    Some(Signed::verify_by(body, signature, &snapshot.memory, |closing: &Closing| {
         let entry = snapshot.founding.roster.get(usize::from(closing.index).checked_sub(1)?)?;
         let right = entry.stem() == stem
             && closing.vault == snapshot.vault
@@ -34,13 +34,19 @@ pub(super) fn closing(
 }
 
 /// Whether these bytes are a COMMIT over this manifest.
-pub(super) fn is_commit(commit: &[u8], manifest: &Manifest, manifests: &BTreeMap<Digest, Manifest>) -> bool {
+pub(super) fn is_commit(
+    snapshot: &Snapshot,
+    commit: &[u8],
+    manifest: &Manifest,
+    manifests: &BTreeMap<Digest, Manifest>,
+) -> bool {
     let key = match manifest.plan.parent {
         None => Some(manifest.succession_key),
         Some(parent) => manifests.get(&parent).map(|parent| parent.succession_key),
     };
     let signature = Signature::from_der(commit);
-    key.zip(signature.ok()).is_some_and(|(key, signature)| signature.verifies(&key, &manifest.encode()))
+    key.zip(signature.ok())
+        .is_some_and(|(key, signature)| snapshot.memory.verifies(&signature, &key, &manifest.encode()))
 }
 
 /// All generations that have a manifest, by number and digest, with their line and forks.
@@ -63,6 +69,7 @@ pub(super) fn line(snapshot: &Snapshot, ceremonies: &[Ceremony<'_>]) -> Line {
         .collect();
     generations.sort_by_key(|state| (state.generation, state.digest));
     decide_committed(snapshot, &mut generations);
+    prefer_listed_closings(&mut generations);
     decide_holders(&mut generations);
     decide_ratified(&mut generations);
     let (line, forks) = walk(&generations);
@@ -86,23 +93,24 @@ fn state(
             approvals.insert(index, approval.clone());
         }
     }
-    // A custodian who closed on a copy that was away afterwards may have closed on another one again: then the one counts
-    // that a child lists.
-    let children = manifests.values().filter(|child| child.plan.parent == Some(digest));
-    let listed: BTreeSet<Digest> = children.flat_map(|child| &child.closings).map(|entry| entry.digest).collect();
     let mut closings: BTreeMap<u8, Signed<Closing>> = BTreeMap::new();
+    let mut more_closings: Vec<Signed<Closing>> = Vec::new();
     let mut commit = false;
     for dir in &ceremony.dirs {
         for stem in dir.bodies(closing_body) {
             if let Some(Ok(closing)) = closing(snapshot, dir, stem, (manifest, digest)) {
-                let index = closing.body().index;
-                if listed.contains(&closing.digest()) || !closings.contains_key(&index) {
-                    closings.insert(index, closing);
-                }
+                more_closings.push(closing);
             }
         }
         let file = dir.bytes(GenerationFile::Commit);
-        commit |= file.is_some_and(|file| is_commit(file, manifest, manifests));
+        commit |= file.is_some_and(|file| is_commit(snapshot, file, manifest, manifests));
+    }
+    // A custodian may have signed several, on copies that did not know of each other. Which of them is shown must not depend
+    // on the order of the copies; that all of them count is decided below.
+    more_closings.sort_by_key(|closing| (closing.body().index, closing.digest()));
+    more_closings.dedup_by_key(|closing| closing.digest());
+    for closing in &more_closings {
+        closings.entry(closing.body().index).or_insert_with(|| closing.clone());
     }
     GenerationState {
         generation: manifest.generation(),
@@ -118,6 +126,7 @@ fn state(
         in_line: false,
         approvals,
         closings,
+        more_closings,
         holders: Vec::new(),
         complete_on: Vec::new(),
     }
@@ -150,6 +159,24 @@ fn decide_committed(snapshot: &Snapshot, generations: &mut [GenerationState]) {
     }
 }
 
+/// Of several closings of one custodian, the one that counts for what follows is the one that a committed child lists.
+fn prefer_listed_closings(generations: &mut [GenerationState]) {
+    let listed: BTreeSet<(Digest, u8, Digest)> = generations
+        .iter()
+        .filter(|child| child.committed)
+        .filter_map(|child| Some((child.manifest.plan.parent?, &child.manifest.closings)))
+        .flat_map(|(parent, closings)| closings.iter().map(move |entry| (parent, entry.index, entry.digest)))
+        .collect();
+    for state in generations {
+        for closing in &state.more_closings {
+            let index = closing.body().index;
+            if listed.contains(&(state.digest, index, closing.digest())) {
+                state.closings.insert(index, closing.clone());
+            }
+        }
+    }
+}
+
 /// > Custodian i holds generation g while no valid closing by i of a later generation, committed and in the line of g,
 /// > lists in `destroyed` the share key that manifest g names for i.
 fn decide_holders(generations: &mut [GenerationState]) {
@@ -157,10 +184,12 @@ fn decide_holders(generations: &mut [GenerationState]) {
     for later in generations.iter().filter(|state| state.committed) {
         let mut ancestor = parent_of(generations, later);
         while let Some(place) = ancestor {
-            for (index, closing) in &later.closings {
-                let key = generations[place].manifest.share_key(*index);
+            // Every valid one: a key that its custodian signed away once is gone, whatever else was signed.
+            for closing in &later.more_closings {
+                let index = closing.body().index;
+                let key = generations[place].manifest.share_key(index);
                 if key.is_some_and(|key| closing.body().destroyed.contains(&key.public)) {
-                    gone[place].insert(*index);
+                    gone[place].insert(index);
                 }
             }
             ancestor = parent_of(generations, &generations[place]);

@@ -162,7 +162,7 @@ pub(super) fn records<'a>(
                 findings.wrong(copy, path.clone(), "is not what its name says: its digest differs", OTHER_COPY);
                 continue;
             }
-            let verified = Signed::verify_by(bytes, twin, |record: &Record| {
+            let verified = Signed::verify_by(bytes, twin, &snapshot.memory, |record: &Record| {
                 (record.vault == snapshot.vault).then_some(())?;
                 signer(snapshot, &manifests, record)
             });

@@ -224,7 +224,10 @@ fn a_signature_makes_evidence_and_nothing_else_does() {
     assert!(matches!(Signed::<Closing>::verify(&bytes, &good, &other), Err(SignedError::Forged { .. })));
     assert!(matches!(Signed::<Closing>::verify(&bytes, &good[1..], &alice), Err(SignedError::Signature(_))));
     assert!(matches!(Signed::<Approval>::verify(&bytes, &good, &alice), Err(SignedError::Document(_))));
-    assert!(matches!(Signed::<Closing>::verify_by(&bytes, &good, |_| None), Err(SignedError::Nobody)));
+    assert!(matches!(
+        Signed::<Closing>::verify_by(&bytes, &good, &Memory::default(), |_| None),
+        Err(SignedError::Nobody)
+    ));
 }
 
 #[test]

@@ -259,3 +259,52 @@ fn the_same_directory_name_for_two_ceremonies_on_two_copies() {
     assert_eq!(judgement.ceremony_in(0, "000002"), Some(lost.digest()));
     assert_eq!(judgement.directory_of(1, &second.manifest.plan.digest()), Some("000002"));
 }
+
+/// Alice closed the second generation on two copies that did not know of each other, and only once said what she destroyed.
+/// Whichever copy comes first, it is the same closing that is shown, and what she signed away is gone.
+#[test]
+fn two_valid_closings_of_one_custodian_make_the_same_verdict_in_every_order() {
+    let (mut world, first) = World::founded(2, 3);
+    let plan = world.plan(Some(&first), 2);
+    let second = world.make(Some(&first), plan, &[1, 2]);
+    world.close_all(&[&first, &second], &[2]);
+    let stem = second.path(&format!("closings/{}", world.stem(1)));
+    let once = World::closing(&[&first, &second], 1);
+    let again = Closing { time: once.time.plus(60), destroyed: Vec::new(), ..once.clone() };
+    let sides = [once, again].map(|closing| {
+        let mut side = world.clone();
+        let digest = side.put_signed(stem.clone(), closing.encode(), &World::signer(1));
+        (digest, side)
+    });
+    let judged = |order: [usize; 2]| {
+        let views = order.map(|side| sides[side].1.view(side));
+        judge(&Snapshot::new(views.to_vec()).unwrap())
+    };
+    let lowest = sides[0].0.min(sides[1].0);
+    for judgement in [judged([0, 1]), judged([1, 0])] {
+        let state = judgement.generation(&second.digest).unwrap();
+        assert_eq!(state.closings[&1].digest(), lowest);
+        assert!(state.ratified, "either order: {:?}", judgement.findings);
+        assert_eq!(judgement.holders(&first.digest), [3]);
+        assert_eq!(wrong(&judgement), Vec::<&Finding>::new());
+        let noted = |finding: &&Finding| finding.what.contains("is another closing than the one that counts");
+        assert_eq!(judgement.findings.iter().filter(noted).count(), 1, "{:?}", judgement.findings);
+    }
+    // The next manifest lists one of them: that one counts, be it the lowest or not.
+    for listed in [0, 1] {
+        let mut world = sides[listed].1.clone();
+        let plan = world.plan(Some(&second), 3);
+        let third = world.make(Some(&second), plan, &[1, 2]);
+        let mut other = world.clone();
+        for half in ["json", "sig"] {
+            let path = format!("{stem}.{half}");
+            other.files.insert(path.clone(), sides[1 - listed].1.files[&path].clone());
+        }
+        for views in [[world.view(0), other.view(1)], [other.view(0), world.view(1)]] {
+            let judgement = judge(&Snapshot::new(views.to_vec()).unwrap());
+            assert_eq!(judgement.current().unwrap().digest, third.digest);
+            assert_eq!(judgement.generation(&second.digest).unwrap().closings[&1].digest(), sides[listed].0);
+            assert_eq!(wrong(&judgement), Vec::<&Finding>::new());
+        }
+    }
+}

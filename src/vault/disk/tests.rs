@@ -77,6 +77,7 @@ fn operations_are_told_as_they_were_done() {
     assert_eq!(a.rename("c", "b").unwrap_err(), Errno::EXIST, "a name that is taken is not taken again");
     a.sync(Sync::Name).unwrap();
     assert!(a.remove("c").unwrap() && !a.remove("c").unwrap());
+    create_file(&dir.path().join("d"), 0o600).unwrap().give().unwrap();
     drop(listening);
     root.make("unheard").unwrap();
     let expected = [
@@ -88,6 +89,9 @@ fn operations_are_told_as_they_were_done() {
         r#"Create("/a/c")"#,
         r#"SyncDirectory("/a", Name)"#,
         r#"Remove("/a/c")"#,
+        r#"Create("/d")"#,
+        r#"SyncFile("/d", GivenContents)"#,
+        r#"SyncDirectory("", GivenName)"#,
     ];
     assert_eq!(*heard.borrow(), expected);
     assert_eq!(std::fs::read(dir.path().join("a/b")).unwrap(), b"xyz");
