@@ -31,7 +31,7 @@ fuzz: build-packages cargo
 
 lint: cargo
 	cargo fmt --all --check
-	cargo clippy --quiet --locked --all-targets -- -D warnings
+	cargo clippy --quiet --locked --package claviger --package claviger-model --all-targets -- -D warnings
 
 build-packages:
 	@tests/packages.sh $(BUILD_PACKAGES)

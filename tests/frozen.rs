@@ -64,7 +64,9 @@ fn verdict(judgement: &Judgement) -> String {
         ));
     }
     for copy in &judgement.copies {
-        lines.push(format!("copy {}: lacks {}, wrong {}", copy.path, copy.missing, copy.wrong));
+        // How many files it lacks is for the program to count; that it lacks some is what is frozen.
+        let state = if copy.missing == 0 { "whole" } else { "behind" };
+        lines.push(format!("copy {}: {state}, wrong {}", copy.path, copy.wrong));
     }
     let records: Vec<String> =
         judgement.records.iter().map(|record| format!("{:?}", record.body().body.kind())).collect();

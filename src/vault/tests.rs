@@ -74,8 +74,12 @@ fn no_copy_a_missing_copy_and_the_same_copy_twice() {
     let copies = Copies::open(&paths).unwrap();
     let written = copies.write_new(Path::new("inbox/y.age"), b"y").unwrap();
     assert!(matches!(written.failures[0].error, VaultError::Unmarked { .. }) && written.on == paths[1..]);
-    let (_, written) =
-        copies.write_stream(Path::new("inbox/z.age"), |to| Ok::<_, VaultError>(to.write_all(b"z").unwrap())).unwrap();
+    let (_, written) = copies
+        .write_stream(Path::new("inbox/z.age"), |to| {
+            to.write_all(b"z").unwrap();
+            Ok::<_, VaultError>(())
+        })
+        .unwrap();
     assert_eq!(written.on, paths[1..]);
 }
 
@@ -154,7 +158,10 @@ fn an_empty_file_was_never_finished() {
     }
     assert!(said.iter().any(|finding| finding.file == "notes.txt" && finding.severity == Severity::Wrong));
     copies.write_new(Path::new(empty[0]), b"whole").unwrap().require(2).unwrap();
-    let stream = |writer: &mut dyn Write| -> Result<(), VaultError> { Ok(writer.write_all(b"sealed").unwrap()) };
+    let stream = |writer: &mut dyn Write| -> Result<(), VaultError> {
+        writer.write_all(b"sealed").unwrap();
+        Ok(())
+    };
     let (_, written) = copies.write_stream(Path::new(empty[1]), stream).unwrap();
     written.require(2).unwrap();
     assert!(copies.merge().unwrap().added.contains(&(paths[1].clone(), closing.clone())));

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use claviger::cli::Failure;
-
 use crate::ground::{Run, VAULTS};
 use crate::harness::inside::{Command, People, Site, told};
 use crate::harness::scene::SECRET;
@@ -46,10 +44,10 @@ impl Next<'_> {
             // It takes all founders.
             Some(command) if standing.generation == 0 => self.must(command, People::of(&everybody)),
             Some(Command::Resume) => {
-                let Err((error, screen)) = self.try_to(Command::Resume, People::of(who)) else { return };
+                let Err((said, screen)) = self.try_to(Command::Resume, People::of(who)) else { return };
                 // One who was not in round 1 has no older key to give up: those who were there come too, or these few
                 // go on over the generation that nobody has ratified.
-                assert!(told(&error).contains("can still be opened"), "{}\n{screen}", told(&error));
+                assert!(said.contains("can still be opened"), "{said}\n{screen}");
                 assert!(self.shown.is_empty(), "it was shown before the generation was ratified");
                 if turn.is_multiple_of(2) {
                     self.must(Command::Recover, People::of(who).choosing(&["over"]));
@@ -70,17 +68,17 @@ impl Next<'_> {
     }
 
     fn must(&mut self, command: Command, people: People) {
-        if let Err((error, screen)) = self.try_to(command, people) {
-            panic!("{command:?}: {}\n{screen}", told(&error));
+        if let Err((said, screen)) = self.try_to(command, people) {
+            panic!("{command:?}: {said}\n{screen}");
         }
     }
 
-    fn try_to(&mut self, command: Command, mut people: People) -> Result<(), (Failure, String)> {
+    fn try_to(&mut self, command: Command, mut people: People) -> Result<(), (String, String)> {
         self.held += 1;
         let _alone = nobody_starts();
         let held = self.site.hold(command, &VAULTS, &mut people);
         assert!(!people.screen.contains("Something is wrong"), "{}", people.screen);
         self.shown.append(&mut people.shown);
-        held.map_err(|error| (error, people.screen))
+        held.map_err(|error| (told(&error), people.screen))
     }
 }
