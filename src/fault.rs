@@ -8,10 +8,30 @@
 
 pub mod inspect;
 
-/// How many seconds the machine's clock is to be ahead of what it is: in a debug build what `CLAVIGER_FAULT_CLOCK` says.
+/// How many seconds the machine's clock is to be ahead of what it is.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
 pub fn clock_offset() -> i64 {
-    let asked = cfg!(debug_assertions).then(|| std::env::var("CLAVIGER_FAULT_CLOCK").ok()).flatten();
-    asked.and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+    0
+}
+
+/// How many seconds the machine's clock is to be ahead of what it is: what `CLAVIGER_FAULT_CLOCK` says, or
+/// [`shift_clock`] on this thread.
+#[cfg(debug_assertions)]
+pub fn clock_offset() -> i64 {
+    let asked = std::env::var("CLAVIGER_FAULT_CLOCK").ok();
+    asked.and_then(|seconds| seconds.parse().ok()).unwrap_or_else(|| CLOCK.get())
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static CLOCK: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+}
+
+/// From now on the clock is so many seconds ahead for this thread.
+#[cfg(debug_assertions)]
+pub fn shift_clock(seconds: i64) {
+    CLOCK.set(seconds);
 }
 
 /// Whether locks on copies are to do nothing, as on a file system that says yes to everybody: in a debug build with

@@ -3,6 +3,7 @@
 #[path = "harness/harness.rs"]
 mod harness;
 
+use harness::crew::Crew;
 use harness::scene::{RECOVER, SECRET, Scene};
 
 #[test]
@@ -15,7 +16,9 @@ fn a_damaged_share_stops_nobody_else() {
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(first, bytes).unwrap();
     }
-    let seen = scene.hold(&RECOVER, &["vault", "copy"], &[0, 1, 2]);
+    // Neither copy would do alone, and nothing can mend them: that is an exception, and no lock-out.
+    let crew = Crew::of(&[0, 1, 2]).choosing(&["go"]);
+    let seen = scene.hold_with(&RECOVER, &["vault", "copy"], crew);
     seen.expect(0, &["card cannot take part: no copy has generations/000002/shares/01-"]);
     assert_eq!(seen.shown, [SECRET], "{}", seen.screen);
     // Two who opened their old share, and the same two who closed.

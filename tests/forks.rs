@@ -230,6 +230,8 @@ fn a_custodian_who_has_closed_on_a_copy_that_is_away_closes_again_and_both_closi
     let mut world = held.frames[closed].world.clone();
     let committed = held.frames.iter().rposition(|frame| frame.point.ends_with("/COMMIT")).unwrap();
     world.copies.insert("copy".to_owned(), held.frames[committed].world.copies["copy"].clone());
+    // Some time later: the second closing of the same custodian says another time.
+    claviger::fault::shift_clock(60);
     let alone = sweep.hold(&world, Command::Resume, &["copy"], &[0, 1], HASTY);
     assert_eq!(alone.people.shown.len(), 1, "{}", alone.people.screen);
     let next = sweep.hold(alone.world(), Command::Recover, &["copy"], &[0, 1], HASTY);

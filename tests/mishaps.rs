@@ -185,11 +185,14 @@ fn the_credential_goes_where_it_is_told_and_nowhere_else() {
     // It is there: refused before anybody does anything.
     let before = crew::tree(&scene.place.path(""));
     let seen = recover_to(&scene, &["--out", &file]);
-    seen.expect(2, &["claviger: error: writing the credential to", "already exists", "claviger: hint:"])
-        .reveals_nothing();
+    seen.expect(
+        2,
+        &["claviger: error: the credential cannot be written to", "something of that name is there", "claviger: hint:"],
+    )
+    .reveals_nothing();
     assert_eq!(seen.pins_typed, 0);
     let seen = recover_to(&scene, &["--out", &scene.place.text("no/such/directory")]);
-    seen.expect(2, &["claviger: error: writing the credential to", "claviger: hint:"]).reveals_nothing();
+    seen.expect(2, &["claviger: error: the credential cannot be written to", "claviger: hint:"]).reveals_nothing();
     assert!(before == crew::tree(&scene.place.path("")));
 
     // The command fails after everything was done: `resume` reveals it again under the same grant.

@@ -247,7 +247,15 @@ impl CeremonyError {
     /// An error of the file for the credential.
     pub(super) fn output(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Output { path, source }
+        move |source| {
+            let source = match source.kind() {
+                kind @ std::io::ErrorKind::AlreadyExists => {
+                    std::io::Error::new(kind, "something of that name is there already")
+                }
+                _ => source,
+            };
+            Self::Output { path, source }
+        }
     }
 
     /// An error of a file or pipe, with what was tried.

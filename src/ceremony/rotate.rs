@@ -200,6 +200,9 @@ fn describe(medium: &Medium) -> String {
 /// The proposals of the inbox that can be planned: one for each name, of a known kind. Others are named and left alone.
 fn admissions(setting: &mut Setting<'_>, parent: &GenerationState) -> Result<Vec<Admission>, CeremonyError> {
     let mut by_name: BTreeMap<Name, Vec<Admission>> = BTreeMap::new();
+    for file in empty_proposals(setting)? {
+        setting.room.warn(&format!("{} is left alone: it is empty.", file.escape_debug()));
+    }
     for (file, digest) in inbox(setting)? {
         let admission = parse(&file).map(|(name, kind)| Admission {
             replaces: parent.manifest.item(&name).map(|item| item.digest),
@@ -226,6 +229,12 @@ fn admissions(setting: &mut Setting<'_>, parent: &GenerationState) -> Result<Vec
         }
     }
     Ok(admits)
+}
+
+/// What stands in the inboxes and has no bytes.
+fn empty_proposals(setting: &Setting<'_>) -> Result<BTreeSet<String>, CeremonyError> {
+    let empty = setting.copies.snapshot()?.copies.into_iter().flat_map(|copy| copy.empty);
+    Ok(empty.filter(|path| matches!(Place::of(path), Place::Inbox(_))).collect())
 }
 
 /// Every file of the inboxes, with its digest.

@@ -10,7 +10,7 @@ use claviger::vault::Copies;
 
 use crate::flips::complete;
 use crate::harness::crew::{Crew, copy_tree};
-use crate::harness::scene::flat;
+use crate::harness::scene::{RECOVER, SECRET, flat};
 use crate::vaults::{SCENE, Vault, claims_no_more, is_free, stands, tree};
 
 /// More memory than this is not taken for one damaged copy, in bytes: what is read of a vault is some hundred kilobytes.
@@ -134,12 +134,19 @@ pub fn the_intact_copy_mends_the_damaged_one_and_recovers() {
     stands(&ratified.both, &renamed(damaged), "three files damaged");
     let whole = scene.place.path("kept");
     copy_tree(&vault, &whole);
-    scene.recovers(&["vault", "copy"], &[0, 2]);
+    // The damaged copy does not count, which is an exception.
+    let crew = Crew::of(&[0, 2]).choosing(&["go"]);
+    let seen = scene.hold_with(&RECOVER, &["vault", "copy"], crew);
+    assert_eq!(seen.expect(0, &[]).shown, [SECRET], "{}", seen.screen);
     // The damaged files were not touched: nobody overwrites what might be evidence.
     let kept = |path: &Path| std::fs::read(path.join("generations/000004/manifest.json")).unwrap();
     assert_eq!(kept(&vault), kept(&whole));
     let (code, said) = scene.verify(&["vault", "copy"]);
     assert!(code == 1 && said.contains("000004/manifest.json"), "{code}: {said}");
+    // Until somebody says so.
+    let paths = ["vault", "copy"].map(|copy| scene.place.text(copy));
+    scene.place.quietly(&["copy", "sync", &paths[0], &paths[1]]);
+    assert_eq!(scene.verify(&["vault", "copy"]).0, 0);
 }
 
 /// A proposal that is taken out of the inbox after it was planned to be admitted does not end the ceremony: it is refused.

@@ -91,7 +91,7 @@ fn operations_are_told_as_they_were_done() {
         r#"Remove("/a/c")"#,
         r#"Create("/d")"#,
         r#"SyncFile("/d", GivenContents)"#,
-        r#"SyncDirectory("", GivenName)"#,
+        r#"SyncDirectory("/", GivenName)"#,
     ];
     assert_eq!(*heard.borrow(), expected);
     assert_eq!(std::fs::read(dir.path().join("a/b")).unwrap(), b"xyz");
