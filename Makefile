@@ -11,11 +11,12 @@ TEST_PACKAGES := pcscd vsmartcard-vpcd yubico-piv-tool opensc yubikey-manager ag
 
 FUZZ_TARGETS := documents policy envelope items certificates card token_file vault
 
-.PHONY: help drill test fuzz build-packages test-packages cargo nextest lint
+.PHONY: help drill test sweep fuzz build-packages test-packages cargo nextest lint
 
 help:
 	@echo "make drill   build claviger and run a whole ceremony on software tokens"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600) each; needs a C++ compiler, no nightly Rust"
+	@echo "make sweep   every sweep of the suite to its end, instead of a sample: hours"
 	@echo "make test    the complete suite, virtual cards through a real pcscd included"
 
 drill: build-packages cargo
@@ -24,6 +25,14 @@ drill: build-packages cargo
 test: build-packages test-packages cargo nextest lint
 	cargo nextest run --locked --all-targets
 	cargo test --quiet --locked --doc
+
+# Every sweep to its end: hours. `docs/assurance.md` has the figures.
+sweep: build-packages test-packages cargo
+	CLAVIGER_TEST_EVERY_POINT=1 cargo test --locked --profile sweep --no-fail-fast \
+		--test crash --test crash_on_cards --test power --test copies -- --nocapture --test-threads 1
+	CLAVIGER_TEST_EVERY_BIT=1 cargo test --locked --profile sweep --test every_byte -- --nocapture
+	CLAVIGER_TEST_WHOLE_MODEL=1 cargo test --locked --profile sweep --test model -- --nocapture
+	CLAVIGER_TEST_EVERY_FORK=1 cargo test --locked --profile sweep --test forks -- --nocapture
 
 # `make fuzz FUZZ_TARGETS=vault FUZZ_SECONDS=60` runs one for a minute.
 fuzz: build-packages cargo
