@@ -191,7 +191,7 @@ impl<'r> Round<'r> {
 
     fn not_enough(&self) -> CeremonyError {
         CeremonyError::NotEnough {
-            needed: self.needed,
+            needed: self.needed.max(1),
             served: self.served.len(),
             excluded: self.excluded.iter().map(|(name, why)| format!("{name} ({why})")).collect(),
         }

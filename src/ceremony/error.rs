@@ -96,7 +96,7 @@ pub enum CeremonyError {
     #[error("the plan was not approved, and nothing was begun")]
     Declined,
     /// Fewer custodians than needed.
-    #[error("{needed} custodians are needed and {served} took part{}", listed(excluded))]
+    #[error("{} needed and {served} took part{}", custodians(*needed), listed(excluded))]
     NotEnough {
         /// How many must take part.
         needed: usize,
@@ -229,6 +229,10 @@ pub enum CeremonyError {
         /// What the next plan must name besides.
         exception: Option<Box<crate::transcript::Exception>>,
     },
+}
+
+fn custodians(needed: usize) -> String {
+    if needed == 1 { "one custodian is".to_owned() } else { format!("{needed} custodians are") }
 }
 
 fn listed(excluded: &[String]) -> String {

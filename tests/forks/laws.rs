@@ -40,8 +40,8 @@ pub fn plain(text: &str) -> String {
 /// Every way in which people are stopped: exit code, what happened, what to do now.
 const STOPS: [(i32, &str, &str); 8] = [
     (1, "two generations follow the same one (a fork)", "run `claviger resume VAULT`"),
-    (3, "custodians are needed and", "bring the other custodians"),
-    (4, "custodians are needed and", "run `claviger resume VAULT`"),
+    (3, "needed and", "bring the other custodians"),
+    (4, "needed and", "run `claviger resume VAULT`"),
     (4, "is committed and not finished", "run `claviger resume VAULT`"),
     (4, "the generation before can still be opened", "bring one of them"),
     (5, "which these copies do not have", "bring the medium that that ceremony was written to"),
