@@ -538,9 +538,9 @@ fn a_copy_with_the_only_one_of_its_kind_stays() {
     let copies = Copies::open(&paths).unwrap();
     let lock = copies.lock().unwrap();
     let synced = sync(&copies, &lock).unwrap();
-    for place in 0..2 {
-        assert!(synced.copies[place].is_up_to_date(), "{synced:?}");
-        let error = consider(&copies, &paths[place]).unwrap_err();
+    assert!(synced.copies.iter().all(SyncedCopy::is_up_to_date), "{synced:?}");
+    for path in &paths {
+        let error = consider(&copies, path).unwrap_err();
         assert!(matches!(&error, VaultError::OnlyThere { files, .. } if files == &["inbox/new.age"]), "{error}");
     }
     let said = crate::report::copies::synced(&synced, &[], &[]).split_whitespace().collect::<Vec<_>>().join(" ");
