@@ -120,8 +120,8 @@ pub enum VaultError {
         /// The copy.
         copy: PathBuf,
     },
-    /// The copy has what no other one has.
-    #[error("{} has files that no other copy here has: {}", copy.display(), files.join(", "))]
+    /// The copy has what no other one that counts has, or has right.
+    #[error("{} has files that no other copy here has right: {}", copy.display(), files.join(", "))]
     OnlyThere {
         /// The copy.
         copy: PathBuf,
@@ -250,7 +250,9 @@ impl Advice for VaultError {
                 "check the path, and that the medium is mounted; a copy that is lost needs no command: make another with `claviger copy add`"
             }
             Self::LastCopy { .. } => "give the copies that stay as well; without one that counts nothing is removed",
-            Self::OnlyThere { .. } => "run `claviger copy sync` with all copies first; nothing was removed",
+            Self::OnlyThere { .. } => {
+                "nothing was removed; run `claviger copy sync` with all copies first; what differs from another file of its name stays where it is: put a file of the inbox under another name, if it is wanted"
+            }
             Self::SetAside { full: true, .. } => {
                 "make room on it (nothing that is in the vault), or use another medium: `claviger copy add`"
             }

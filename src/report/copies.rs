@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::page::{Page, count};
 use crate::error::Advice;
-use crate::transcript::Judgement;
+use crate::transcript::{Finding, Judgement, Severity};
 use crate::vault::mark::Unmarked;
 use crate::vault::{Medium, Synced, SyncedCopy, Unavailable};
 
@@ -103,9 +103,14 @@ pub fn synced(synced: &Synced, unavailable: &[Unavailable], foreign: &[std::path
     let all = synced.copies.len() + unavailable.len() + foreign.len();
     let good = synced.copies.iter().filter(|copy| copy.is_up_to_date()).count();
     let unchanged = synced.copies.iter().all(SyncedCopy::is_unchanged);
+    let signed = if differing(synced).next().is_none() {
+        "every file as it was signed."
+    } else {
+        "every file that is signed as it was signed. Their inboxes differ, see below."
+    };
     page.line(&match (good == all, unchanged) {
-        (true, true) => format!("Nothing to do: {} up to date, every file as it was signed.", is(all)),
-        (true, false) => format!("Done: {} up to date, every file as it was signed.", is(all)),
+        (true, true) => format!("Nothing to do: {} up to date, {signed}", is(all)),
+        (true, false) => format!("Done: {} up to date, {signed}", is(all)),
         (false, _) => format!("{good} of {} up to date; what the others need is said below.", is(all)),
     });
     page.gap();
@@ -120,12 +125,23 @@ pub fn synced(synced: &Synced, unavailable: &[Unavailable], foreign: &[std::path
         page.below("OF ANOTHER VAULT: nothing of it was used, and nothing was changed there");
     }
     let everywhere = synced.judgement.findings.iter().filter(|finding| finding.copy.is_none());
-    for finding in everywhere.filter(|finding| finding.severity == crate::transcript::Severity::Wrong) {
+    for finding in everywhere.filter(|finding| finding.severity == Severity::Wrong) {
         page.field("WRONG", &finding.file);
         page.below(&finding.what);
         page.below(&format!("-> {}", finding.hint));
     }
+    for finding in differing(synced) {
+        page.field("inbox", finding.copy.as_deref().unwrap_or_default());
+        page.below(&finding.what);
+        page.below(&format!("-> {}", finding.hint));
+    }
     page.finish()
+}
+
+/// Proposals of which two with one name differ.
+fn differing(synced: &Synced) -> impl Iterator<Item = &Finding> {
+    let findings = synced.judgement.findings.iter();
+    findings.filter(|finding| finding.severity == Severity::Note && finding.file == "inbox")
 }
 
 fn is(copies: usize) -> String {
@@ -142,7 +158,7 @@ fn write_done(page: &mut Page, copy: &SyncedCopy) {
             "got a mark of its own: it had the one of {}, from which it was copied by hand",
             of.display()
         )),
-        None => {}
+        Some(Unmarked::Unreadable { .. }) | None => {}
     }
     write_files(page, "got", "that it lacked", copy.added.iter());
     for repair in copy.repaired.iter().take(NAMED) {

@@ -21,8 +21,13 @@ use crate::transcript::{CopyMark, Judgement, Place, Snapshot};
 pub enum Unmarked {
     /// It has none: a copy that is new, or whose making was interrupted.
     Missing,
-    /// It cannot be read, or names another vault than the founding body beside it.
+    /// It does not make sense, or names another vault than the founding body beside it.
     Damaged,
+    /// It stands there and could not be read this time; another drive may read it, so it is left as it is.
+    Unreadable {
+        /// Why, as a clause.
+        why: String,
+    },
     /// It has the mark of another copy, from which it was copied by hand.
     Cloned {
         /// The copy that keeps it.
@@ -33,9 +38,11 @@ pub enum Unmarked {
 /// Why copy `place` needs a mark of its own; none: it has a good one. Of several with the same, the first keeps it.
 pub(super) fn unmarked(snapshot: &Snapshot, place: usize) -> Option<Unmarked> {
     let view = &snapshot.copies[place];
-    let stands = view.files.contains_key(COPY) || view.unread.iter().any(|unread| unread.file == COPY);
+    if let Some(unread) = view.unread.iter().find(|unread| unread.file == COPY) {
+        return Some(Unmarked::Unreadable { why: unread.why.clone() });
+    }
     let Some(mark) = view.mark().filter(|mark| mark.vault == snapshot.vault) else {
-        return Some(if stands { Unmarked::Damaged } else { Unmarked::Missing });
+        return Some(if view.files.contains_key(COPY) { Unmarked::Damaged } else { Unmarked::Missing });
     };
     let first = snapshot.copies[..place].iter().find(|other| other.mark().as_ref() == Some(&mark))?;
     Some(Unmarked::Cloned { of: Path::new(&first.path).to_owned() })
@@ -75,6 +82,11 @@ impl Copies {
 
 /// Why the copy may not be given a mark.
 fn hindrance(snapshot: &Snapshot, judgement: &Judgement, place: usize, why: &Unmarked) -> Option<String> {
+    if let Unmarked::Unreadable { why } = why {
+        return Some(format!(
+            "its copy.json {why}; it may be good, and is not replaced. Try another drive, or remove it to have it replaced"
+        ));
+    }
     if !has_founding(snapshot, place) {
         return Some("its vault.json is not the one of this vault".to_owned());
     }

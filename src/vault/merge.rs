@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use super::VaultError;
 use super::copies::{Copies, Failure};
 use super::copy::Copy;
+use super::repair::faulty;
 use super::write;
 use crate::encoding::Digest;
 use crate::transcript::place::crowded_directory;
-use crate::transcript::{Content, CopyView, Fate, GenerationFile, Judgement, Place, Snapshot, judge};
+use crate::transcript::{Content, CopyView, Fate, GenerationFile, Half, Judgement, Place, Snapshot, judge};
 
 /// As much of an inbox, in bytes, is brought to another copy at once: anyone may put something there, and a medium that
 /// it has filled takes no generation. What is not brought over is admitted from where it is.
@@ -24,10 +25,20 @@ pub struct Merged {
     pub failures: Vec<Failure>,
 }
 
+/// Generation files stand in the order in which a ceremony makes them, COMMIT after all that it commits.
+type Order<'a> = (u8, u64, Option<GenerationFile<'a>>);
+
+/// A file that a copy has and others should have.
+struct Standing<'a> {
+    order: Order<'a>,
+    source: &'a str,
+    target: String,
+    content: &'a Content,
+}
+
 /// A file that a copy lacks.
 struct Wanted<'a> {
-    /// Generation files stand in the order in which a ceremony makes them, COMMIT after all that it commits.
-    order: (u8, u64, Option<GenerationFile<'a>>),
+    order: Order<'a>,
     from: usize,
     source: &'a str,
     target: String,
@@ -105,18 +116,60 @@ pub(super) fn lacking(snapshot: &Snapshot, judgement: &Judgement, from: usize, t
     wants(snapshot, judgement, from, to).into_iter().map(|wanted| wanted.target).collect()
 }
 
+/// Paths of the files that stand on copy `from`, right as far as anybody can say, and that copy `to` does not have right.
+pub(super) fn not_right_on(snapshot: &Snapshot, judgement: &Judgement, from: usize, to: usize) -> BTreeSet<String> {
+    let here = &snapshot.copies[to];
+    let wrong = faulty(snapshot, judgement, to);
+    let is_right = |file: &Standing<'_>| {
+        here.files.get(&file.target).is_some_and(|content| {
+            !wrong.contains(&file.target.as_str())
+                && (content.digest() == file.content.digest() || proves_the_same(judgement, from, file.source))
+        })
+    };
+    let standing = standing(snapshot, judgement, from, to).into_iter();
+    standing.filter(|file| !is_right(file)).map(|file| file.source.to_owned()).collect()
+}
+
+/// Whether any valid file of this name is as good as another: who signs twice makes two signatures.
+fn proves_the_same(judgement: &Judgement, copy: usize, file: &str) -> bool {
+    match Place::of(file) {
+        Place::Record(_, half) => half == Half::Signature,
+        Place::Generation(_, GenerationFile::Commit | GenerationFile::Closing(..)) => true,
+        Place::Generation(_, GenerationFile::Approval(_, Half::Signature)) => true,
+        // The manifest of an unfinished ceremony may list either body.
+        Place::Generation(directory, GenerationFile::Approval(_, Half::Body)) => {
+            let ceremony = judgement.ceremony_in(copy, directory);
+            ceremony.and_then(|ceremony| judgement.knows_ceremony(&ceremony)) != Some(Fate::Unfinished)
+        }
+        _ => false,
+    }
+}
+
 /// What copy `to` lacks of what copy `from` has.
 fn wants<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: usize) -> Vec<Wanted<'a>> {
     let here = &snapshot.copies[to];
-    let faulty: BTreeSet<&str> = judgement
+    let mut wanted = Vec::new();
+    for Standing { order, source, target, content } in standing(snapshot, judgement, from, to) {
+        if !here.files.contains_key(&target) {
+            let blocked = here.unread.iter().any(|unread| unread.file == target);
+            let (digest, size) = (content.digest(), content.size());
+            wanted.push(Wanted { order, from, source, target, digest, size, blocked });
+        }
+    }
+    wanted
+}
+
+/// What every copy should have of what copy `from` has, by the names that the files have, or would have, on copy `to`.
+fn standing<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: usize) -> Vec<Standing<'a>> {
+    let blamed: BTreeSet<&str> = judgement
         .findings
         .iter()
         .filter(|finding| finding.copy.as_deref() == Some(snapshot.copies[from].path.as_str()))
         .map(|finding| finding.file.as_str())
         .collect();
-    let mut wanted = Vec::new();
+    let mut standing = Vec::new();
     for (path, content) in &snapshot.copies[from].files {
-        if faulty.contains(path.as_str()) {
+        if blamed.contains(path.as_str()) {
             continue;
         }
         let (order, target) = match Place::of(path) {
@@ -140,16 +193,9 @@ fn wants<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: usi
             }
             Place::CopyMark | Place::Part | Place::Unknown => continue,
         };
-        if !here.files.contains_key(&target) {
-            let blocked = here.unread.iter().any(|unread| unread.file == target);
-            let size = match content {
-                Content::Bytes(bytes) => bytes.len() as u64,
-                Content::Sealed { size, .. } => *size,
-            };
-            wanted.push(Wanted { order, from, source: path, target, digest: content.digest(), size, blocked });
-        }
+        standing.push(Standing { order, source: path, target, content });
     }
-    wanted
+    standing
 }
 
 /// Whether the secrets of a ceremony are of no use to anyone any more.

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::VaultError;
 use super::copy::{Copy, type_name};
 use super::disk::Directory;
+use super::layout::{COPY, POLICY, VAULT};
 use crate::encoding::Digest;
 use crate::transcript::document::MAX_DOCUMENT;
 use crate::transcript::place::is_generation_directory;
@@ -38,6 +40,9 @@ const INBOX: Budget = Budget { files: 1_000, documents: 0, sealed: 4 << 30 };
 /// Everything else, of which a vault has three files.
 const HEAD: Budget = Budget { files: 1_000, documents: 16 << 20, sealed: 0 };
 
+/// The files of a vault that stand in the copy's own directory.
+const HEADS: [&str; 3] = [VAULT, POLICY, COPY];
+
 /// File systems put this into their root by themselves.
 pub(super) const LOST_AND_FOUND: &str = "lost+found";
 
@@ -53,9 +58,11 @@ pub(super) fn view(copy: &Copy) -> Result<CopyView, VaultError> {
 fn view_within(copy: &Copy, [head, generations, records, inbox]: [Budget; 4]) -> Result<CopyView, VaultError> {
     let mut view = CopyView { path: copy.path().display().to_string(), ..CopyView::default() };
     let root = copy.directory("", false)?;
-    Walk { copy, view: &mut view, left: head, directories: 0 }
-        .walk(&root, "")
-        .map_err(|error| copy.error("the directory", "read", error))?;
+    let mut walk = Walk { copy, view: &mut view, left: head, directories: 0 };
+    walk.heads(&root);
+    if walk.walk(&root, "").map_err(|error| copy.error("the directory", "read", error))? == Fits::No {
+        unread(&mut view, ".".to_owned(), "has more files in it than are read; remove what is not of the vault");
+    }
     for (part, budget) in [("generations", generations), ("records", records), ("inbox", inbox)] {
         let mut walk = Walk { copy, view: &mut view, left: budget, directories: 0 };
         if walk.below(&root, part) == Fits::No {
@@ -88,6 +95,16 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Reads the files of the copy's own directory by their names: whatever else is there does not push them out.
+    fn heads(&mut self, root: &Directory) {
+        for name in HEADS {
+            let missing = matches!(rustix::fs::statat(root, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT));
+            if !missing && self.entry(root, name, name.to_owned()) == Fits::No {
+                unread(self.view, name.to_owned(), "has too many bytes");
+            }
+        }
+    }
+
     /// Reads the directory `path`, if there is one.
     fn below(&mut self, directory: &Directory, path: &str) -> Fits {
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
@@ -115,7 +132,7 @@ impl Walk<'_> {
                     Fits::No => return Ok(Fits::No),
                 }
             };
-            if matches!(name, "." | "..") || (prefix.is_empty() && name == LOST_AND_FOUND) {
+            if matches!(name, "." | "..") || (prefix.is_empty() && (name == LOST_AND_FOUND || HEADS.contains(&name))) {
                 continue;
             }
             if self.take_file() == Fits::No || self.entry(directory, name, format!("{prefix}{name}")) == Fits::No {

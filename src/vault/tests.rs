@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::encoding::Document;
-use crate::transcript::tests::{World, three_generations};
+use crate::transcript::tests::{Made, World, sign, three_generations, time};
 use crate::transcript::{Finding, Judgement, Severity, judge};
 
 /// Two directories, each with a copy of the world.
@@ -437,13 +437,19 @@ fn an_unratified_successor_does_not_let_anything_be_removed() {
     assert!(cleanup(&copies, &snapshot, &judge(&snapshot)).unwrap().removed.is_empty());
 }
 
-#[test]
-fn an_unsettled_fork_keeps_its_branches_though_their_parent_is_extinct() {
+/// Two generations that follow the first, and neither is ratified.
+fn forked() -> (World, Made, [Made; 2]) {
     let (mut world, first) = World::founded(2, 3);
     let plans = [world.plan(Some(&first), 2), world.plan(Some(&first), 3)];
     let [a, b] = plans.map(|plan| world.make(Some(&first), plan, &[1, 2, 3]));
     world.close_all(&[&first, &a], &[1]);
     world.close_all(&[&first, &b], &[3]);
+    (world, first, [a, b])
+}
+
+#[test]
+fn an_unsettled_fork_keeps_its_branches_though_their_parent_is_extinct() {
+    let (world, first, [a, b]) = forked();
     let (_dir, paths) = on_disk(&world);
     let copies = Copies::open(&paths).unwrap();
     let snapshot = copies.snapshot().unwrap();
@@ -505,4 +511,99 @@ fn an_inbox_does_not_fill_the_other_copies() {
     let merged = Copies::open(&paths).unwrap().merge().unwrap();
     assert_eq!(merged.added, [(paths[1].clone(), "inbox/small.age".to_owned())]);
     assert!(merged.failures.is_empty() && !paths[1].join("inbox/large.age").exists());
+}
+
+/// In a fork people may choose either branch: a copy with damaged shares of one does not stand for another copy.
+#[test]
+fn in_a_fork_the_last_good_shares_stay() {
+    let (world, _, branches) = forked();
+    for damaged in &branches {
+        let (_dir, paths) = on_disk(&world);
+        let copies = Copies::open(&paths).unwrap();
+        assert_eq!(consider(&copies, &paths[0]).unwrap().left, 1);
+        put(&paths[1], &damaged.path("shares/02-bob.age"), b"damaged");
+        let error = consider(&copies, &paths[0]).unwrap_err();
+        assert!(matches!(error, VaultError::LastCopy { .. }), "{error}");
+        assert_eq!(consider(&copies, &paths[1]).unwrap().left, 1);
+    }
+}
+
+/// The files that are right on one copy alone keep it in service, also where its generation is whole on another.
+#[test]
+fn a_copy_with_the_only_one_of_its_kind_stays() {
+    let (world, [_, _, third]) = three_generations();
+    let (_dir, paths) = on_disk(&world);
+    put(&paths[0], "inbox/new.age", b"one proposal");
+    put(&paths[1], "inbox/new.age", b"another");
+    let copies = Copies::open(&paths).unwrap();
+    let lock = copies.lock().unwrap();
+    let synced = sync(&copies, &lock).unwrap();
+    for place in 0..2 {
+        assert!(synced.copies[place].is_up_to_date(), "{synced:?}");
+        let error = consider(&copies, &paths[place]).unwrap_err();
+        assert!(matches!(&error, VaultError::OnlyThere { files, .. } if files == &["inbox/new.age"]), "{error}");
+    }
+    let said = crate::report::copies::synced(&synced, &[], &[]).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("Their inboxes differ") && said.contains("new.age differs from the file"), "{said}");
+    let noticed = synced.judgement.findings.iter().filter(|finding| finding.file == "inbox");
+    assert!(noticed.eq([&synced.judgement.findings[0]]) && synced.judgement.is_sound());
+    put(&paths[1], "inbox/new.age", b"one proposal");
+    assert!(consider(&copies, &paths[0]).is_ok());
+    // What is damaged wherever else it is.
+    let plan = world.files[&third.path("plan.json")].clone();
+    put(&paths[1], &third.path("plan.json"), &plan[1..]);
+    assert!(consider(&copies, &paths[0]).is_err());
+}
+
+/// Whoever closed twice, on copies that did not know of each other, made two valid closings.
+#[test]
+fn another_valid_closing_keeps_no_copy_in_service() {
+    let (world, [first, second, third]) = three_generations();
+    let (_dir, paths) = on_disk(&world);
+    let mut again = World::closing(&[&first, &second, &third], 2);
+    again.time = time("2033-01-01T00:00:00Z");
+    put(&paths[1], &third.path("closings/02-bob.json"), &again.encode());
+    put(&paths[1], &third.path("closings/02-bob.sig"), &sign(&World::signer(2), &again.encode()));
+    let copies = Copies::open(&paths).unwrap();
+    let judgement = verdict(&copies);
+    assert!(judgement.is_sound() && !judgement.findings.is_empty(), "{:?}", judgement.findings);
+    for path in &paths {
+        assert_eq!(consider(&copies, path).unwrap().left, 1);
+    }
+}
+
+/// Files that are of no vault do not push out the three that count, whatever the order in which they are read.
+#[test]
+fn many_files_that_do_not_belong_do_not_cost_a_copy_its_mark() {
+    let (world, _) = World::founded(2, 3);
+    let (_dir, paths) = on_disk(&world);
+    (0..1200).for_each(|number| put(&paths[1], &format!("{number}.jpg"), b"x"));
+    let mark = fs::read(paths[1].join("copy.json")).unwrap();
+    let copies = Copies::open(&paths).unwrap();
+    assert_eq!(copies.ids().len(), 2);
+    let judgement = verdict(&copies);
+    assert!(judgement.findings.iter().any(|finding| finding.file == "." && finding.what.contains("has more files")));
+    let lock = copies.lock().unwrap();
+    let synced = sync(&copies, &lock).unwrap();
+    assert!(!synced.copies[1].is_up_to_date() && synced.copies[1].marked.is_none());
+    assert_eq!(fs::read(paths[1].join("copy.json")).unwrap(), mark);
+    // Though the three are the last that were made.
+    fs::remove_file(paths[1].join("copy.json")).unwrap();
+    fs::write(paths[1].join("copy.json"), &mark).unwrap();
+    assert_eq!(Copies::open(&paths).unwrap().ids().len(), 2);
+}
+
+/// Another drive may read it.
+#[test]
+fn a_mark_that_cannot_be_read_is_not_replaced() {
+    let (world, _) = World::founded(2, 3);
+    let (_dir, paths) = on_disk(&world);
+    let large = vec![b' '; crate::transcript::document::MAX_DOCUMENT + 1];
+    put(&paths[1], "copy.json", &large);
+    let copies = Copies::open(&paths).unwrap();
+    let lock = copies.lock().unwrap();
+    let synced = sync(&copies, &lock).unwrap();
+    let [error] = &synced.copies[1].failures[..] else { panic!("{synced:?}") };
+    assert!(error.to_string().contains("it may be good, and is not replaced"), "{error}");
+    assert_eq!(fs::read(paths[1].join("copy.json")).unwrap(), large);
 }

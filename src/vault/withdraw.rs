@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::VaultError;
 use super::copies::Copies;
 use super::layout::{COPY, VAULT};
-use super::merge::lacking;
+use super::merge::not_right_on;
 use super::repair::{faulty, is_right_elsewhere};
 use super::{read, write};
 use crate::transcript::{Judgement, Place, Snapshot, Stage, serves_alone};
@@ -49,14 +49,14 @@ pub fn consider(copies: &Copies, copy: &Path) -> Result<Withdrawal, VaultError> 
     if left == 0 {
         return Err(VaultError::LastCopy { copy: copy.to_owned() });
     }
-    let mut only_there = lacking(&snapshot, &judgement, place, others[0]);
+    let mut only_there = not_right_on(&snapshot, &judgement, place, others[0]);
     for other in &others[1..] {
-        let lacks = lacking(&snapshot, &judgement, place, *other);
+        let lacks = not_right_on(&snapshot, &judgement, place, *other);
         only_there.retain(|file| lacks.contains(file));
     }
     if !only_there.is_empty() {
-        only_there.truncate(NAMED);
-        return Err(VaultError::OnlyThere { copy: copy.to_owned(), files: only_there });
+        let files = only_there.into_iter().take(NAMED).collect();
+        return Err(VaultError::OnlyThere { copy: copy.to_owned(), files });
     }
     let damaged = faulty(&snapshot, &judgement, place)
         .into_iter()

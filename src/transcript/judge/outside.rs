@@ -204,6 +204,18 @@ pub(super) fn inbox<'a>(
         for (path, content) in &view.files {
             let Place::Inbox(file) = Place::of(path) else { continue };
             let digest = content.digest();
+            let other = |other: &&CopyView| other.files.get(path).is_some_and(|content| content.digest() != digest);
+            if let Some(other) = snapshot.copies[..copy].iter().find(other) {
+                // Of the inbox, and not of the file: nothing says which of the two is wrong.
+                let what =
+                    format!("{file} differs from the file of this name on {}: they are two proposals", other.path);
+                findings.note(
+                    copy,
+                    "inbox".to_owned(),
+                    &what,
+                    "give one of them another name, or remove it if it is not wanted",
+                );
+            }
             let named = |c: &Ceremony<'_>, same: bool| {
                 c.plan.admits.iter().any(|a| a.file == file && (a.digest == digest) == same)
             };
