@@ -136,6 +136,22 @@ pub enum VaultError {
         /// The first thing that was found.
         found: String,
     },
+    /// A copy cannot be made in a directory that has something else in it.
+    #[error("{} is not empty, so no copy is made there (found {found})", copy.display())]
+    Occupied {
+        /// The directory.
+        copy: PathBuf,
+        /// The first thing that was found.
+        found: String,
+    },
+    /// A copy cannot be made in another one: what is in a copy and not of the vault makes it wrong.
+    #[error("{} and {} would be copies one inside the other", copy.display(), new.display())]
+    Nested {
+        /// The copy that is there.
+        copy: PathBuf,
+        /// The one that was to be made.
+        new: PathBuf,
+    },
     /// Something was written on fewer copies than are needed.
     #[error("{file} could be written on {actual} of the {expected} copies that are needed: {}", list(failures))]
     TooFewCopies {
@@ -262,6 +278,12 @@ impl Advice for VaultError {
             Self::NotEmpty { .. } => {
                 "give a new or empty directory; an interrupted founding goes on with the same copies, enrolments and policy"
             }
+            Self::Occupied { .. } => {
+                "nothing was changed there; give a new or empty directory, or one that holds a copy of this vault, begun or made by hand"
+            }
+            Self::Nested { .. } => {
+                "nothing was changed; give a directory outside of the vault's copies, best on another medium"
+            }
             Self::TooFewCopies { failures, .. } => {
                 return failures
                     .iter()
@@ -309,6 +331,8 @@ impl Advice for VaultError {
             | Self::InUse { .. }
             | Self::Same { .. }
             | Self::NotEmpty { .. }
+            | Self::Occupied { .. }
+            | Self::Nested { .. }
             | Self::OtherVault { .. }
             | Self::NotHere { .. }
             | Self::SetAside { .. }

@@ -423,6 +423,12 @@ fn a_new_copy_counts_when_it_was_judged() {
     let (code, said) = copy(&scene, "add", &["vault", "copy", "fourth"]);
     assert_eq!(code, 0, "{said}");
     assert!(matches!(add(&dir, &["vault", "copy"], "copy/../vault"), Err(VaultError::Same { .. })));
+    // A copy in a copy would make that one wrong.
+    for inside in ["copy/sub", "copy/inbox/x", "vault/../vault/new", ""] {
+        let (code, said) = copy(&scene, "add", &["vault", "copy", inside]);
+        assert!(code == 2 && said.contains("one inside the other"), "{inside}: {said}");
+        assert!(!dir.join("copy/sub").exists() && !dir.join("vault/new").exists());
+    }
     // What is not empty is not touched.
     std::fs::create_dir(dir.join("mine")).unwrap();
     std::fs::write(dir.join("mine/notes.txt"), "mine").unwrap();

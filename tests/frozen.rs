@@ -10,8 +10,10 @@ mod make;
 mod store;
 
 use claviger::transcript::{Judgement, Severity, Stage};
+use claviger::vault::{Copies, VaultError, consider};
+use harness::crew;
 use harness::inside::{Command, People, Site, told};
-use harness::scene::SECRET;
+use harness::scene::{SECRET, flat, without_terminal};
 use harness::world::{World, hold, quick_dir};
 use store::Store;
 
@@ -143,6 +145,31 @@ fn the_frozen_password_comes_out_and_the_frozen_proposal_is_admitted() {
     held.result.as_ref().unwrap();
     let items = held.world().judgement(&BOTH).current().unwrap().manifest.items.len();
     assert_eq!(items, world.judgement(&BOTH).current().unwrap().manifest.items.len() + 1);
+}
+
+/// `copy sync` cannot settle a fork, and says who can; `copy remove` leaves the last good shares of either branch alone.
+#[test]
+fn in_the_frozen_fork_the_last_good_shares_stay() {
+    let store = Store::checked_in();
+    let dir = quick_dir();
+    let site = Site { dir: dir.path().to_owned() };
+    store.read("fork").lay(&site, &BOTH, &store.who("fork"));
+    let paths = BOTH.map(|copy| site.dir.join(copy));
+    let [vault, copy] = paths.each_ref().map(|path| path.to_str().unwrap());
+    let (code, said) = without_terminal(&["copy", "sync", vault, copy]);
+    let said = flat(&said);
+    assert!(code == 1 && said.contains("run `claviger resume VAULT`") && !said.contains("0 copies"), "{said}");
+    for (path, mut bytes) in crew::tree(&paths[1]) {
+        if path.parent().unwrap().ends_with("shares") {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    let copies = Copies::open(&paths).unwrap();
+    let error = consider(&copies, &paths[0]).unwrap_err();
+    assert!(matches!(error, VaultError::LastCopy { .. }), "{error}");
+    assert!(consider(&copies, &paths[1]).is_ok());
 }
 
 /// Where a new set of frozen vaults is made. See the README beside those that are checked in.

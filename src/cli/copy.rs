@@ -9,6 +9,7 @@ use super::{Failure, VaultArguments};
 use crate::report;
 use crate::room::Room;
 use crate::room::terminal::Terminal;
+use crate::transcript::JudgeError;
 use crate::vault::medium::{Medium, on_one_medium};
 use crate::vault::withdraw::Withdrawal;
 use crate::vault::{self, Synced, VaultError};
@@ -26,9 +27,10 @@ pub enum Copy {
 
 /// Arguments of `copy add`.
 #[derive(Debug, Args)]
+#[command(override_usage = "claviger copy add [OPTIONS] <VAULT>... <NEW>")]
 pub struct Add {
     /// The vault's copies, then the new one: a directory that is new or empty, or that was begun or copied by hand.
-    #[arg(required = true, num_args = 2.., value_name = "VAULT> <NEW")]
+    #[arg(required = true, num_args = 2.., value_names = ["VAULT", "NEW"])]
     pub paths: Vec<PathBuf>,
     /// Which vault it is.
     #[command(flatten)]
@@ -48,9 +50,10 @@ pub struct Sync {
 
 /// Arguments of `copy remove`.
 #[derive(Debug, Args)]
+#[command(override_usage = "claviger copy remove [OPTIONS] <VAULT>... <COPY>")]
 pub struct Remove {
     /// The copies that stay, then the one that goes.
-    #[arg(required = true, num_args = 2.., value_name = "VAULT> <COPY")]
+    #[arg(required = true, num_args = 2.., value_names = ["VAULT", "COPY"])]
     pub paths: Vec<PathBuf>,
     /// Which vault it is.
     #[command(flatten)]
@@ -145,6 +148,10 @@ impl Sync {
 }
 
 fn behind(synced: &Synced, copies: usize) -> Failure {
+    // Copies that agree with each other cannot say which branch of a fork counts: people do.
+    if let (0, Err(fork @ JudgeError::Fork { .. })) = (copies, synced.judgement.current()) {
+        return fork.into();
+    }
     Failure::CopiesBehind { copies, wrong: !synced.judgement.is_sound() }
 }
 

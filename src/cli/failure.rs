@@ -73,7 +73,11 @@ pub enum Failure {
         wrong: usize,
     },
     /// Copies that are not up to date after `copy`.
-    #[error("{}", if *copies == 1 { "1 copy is not up to date (see above)".to_owned() } else { format!("{copies} copies are not up to date (see above)") })]
+    #[error("{}", match copies {
+        0 => "the copies are up to date with each other, and something is wrong on all of them (see above)".to_owned(),
+        1 => "1 copy is not up to date (see above)".to_owned(),
+        copies => format!("{copies} copies are not up to date (see above)"),
+    })]
     CopiesBehind {
         /// How many.
         copies: usize,
@@ -135,6 +139,9 @@ impl Advice for Failure {
             Self::Io { .. } => "mend the cause and run the command again; the vault is as it was",
             Self::NotSound { .. } => {
                 "run `claviger copy sync` with all copies: it repairs what another copy has right; find out how it came about"
+            }
+            Self::CopiesBehind { copies: 0, .. } => {
+                "bring more of the vault's copies, if there are any, and run the same command with all of them"
             }
             Self::CopiesBehind { .. } => {
                 "what could be done is done, and stays; mend what is said above and run the same command again"

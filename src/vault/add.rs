@@ -3,7 +3,7 @@
 //! The founding body is written first, so that an interrupted run knows its own; the mark last, when everything else was
 //! read back and judged: until then the directory counts for nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::copies::Copies;
 use super::copy::Copy;
@@ -20,9 +20,10 @@ use crate::transcript::{Checked, CopyMark, CopyView, Founding};
 /// the last of [`Synced::copies`]; whether it counts now says its mark.
 ///
 /// # Errors
-/// [`VaultError::NotEmpty`], [`VaultError::OtherVault`] and [`VaultError::Same`] before anything is written there.
+/// [`VaultError::Occupied`], [`VaultError::Nested`], [`VaultError::OtherVault`] and [`VaultError::Same`] before anything is written there.
 pub fn add(copies: &Copies, new: &Path) -> Result<Synced, VaultError> {
     let (snapshot, _) = copies.judged()?;
+    refuse_nesting(copies, new)?;
     let target = make(new)?;
     if let Some(other) = copies.copies.iter().find(|other| other.is_same(&target)) {
         return Err(VaultError::Same { first: other.path().to_owned(), second: new.to_owned() });
@@ -42,6 +43,30 @@ pub fn add(copies: &Copies, new: &Path) -> Result<Synced, VaultError> {
         return Err(VaultError::Changed);
     }
     synchronise(&all, |path| path == new)
+}
+
+/// What stands inside of a copy and is not of the vault makes that copy wrong.
+fn refuse_nesting(copies: &Copies, new: &Path) -> Result<(), VaultError> {
+    let Some(inner) = real(new) else { return Ok(()) };
+    for copy in copies.paths() {
+        let outer = real(&copy).filter(|outer| *outer != inner);
+        if outer.is_some_and(|outer| inner.starts_with(&outer) || outer.starts_with(&inner)) {
+            return Err(VaultError::Nested { copy, new: new.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Where the path leads, through links; what is not there yet is taken to be below what is.
+fn real(path: &Path) -> Option<PathBuf> {
+    if let Ok(real) = path.canonicalize() {
+        return Some(real);
+    }
+    let parent = match path.parent()? {
+        parent if parent == Path::new("") && path != Path::new(".") => Path::new("."),
+        parent => parent,
+    };
+    Some(real(parent)?.join(path.file_name()?))
 }
 
 /// A directory is taken if nothing is in it, or if what is in it is of this vault.
@@ -67,6 +92,6 @@ fn refuse_strangers(target: &Copy, view: &CopyView, vault: Digest) -> Result<(),
         ["generations", "records", "inbox"].into_iter().filter(|name| target.directory(name, false).is_ok());
     match files.chain(directories).find(|file| !harmless(file)) {
         None => Ok(()),
-        Some(found) => Err(VaultError::NotEmpty { copy: copy(), found: found.to_owned() }),
+        Some(found) => Err(VaultError::Occupied { copy: copy(), found: found.to_owned() }),
     }
 }

@@ -100,7 +100,10 @@ impl Copies {
             match write::copy_file((&self.copies[file.from], file.source), (copy, &file.target), file.digest) {
                 Ok(()) => merged.added.push((copy.path().to_owned(), file.target)),
                 Err(error @ (VaultError::Conflict { .. } | VaultError::NotRegular { .. })) => {
-                    merged.failures.push(Failure { copy: copy.path().to_owned(), error });
+                    // What stands in the way of a directory stands in the way of every file in it: said once.
+                    if !merged.failures.iter().any(|earlier| earlier.error.to_string() == error.to_string()) {
+                        merged.failures.push(Failure { copy: copy.path().to_owned(), error });
+                    }
                 }
                 Err(error) => {
                     merged.failures.push(Failure { copy: copy.path().to_owned(), error });

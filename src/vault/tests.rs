@@ -607,3 +607,16 @@ fn a_mark_that_cannot_be_read_is_not_replaced() {
     assert!(error.to_string().contains("it may be good, and is not replaced"), "{error}");
     assert_eq!(fs::read(paths[1].join("copy.json")).unwrap(), large);
 }
+
+/// A file in the way of a directory stands in the way of all that belongs into it.
+#[test]
+fn what_blocks_a_directory_is_said_once() {
+    let (world, first) = World::founded(2, 3);
+    let (_dir, paths) = on_disk(&world);
+    let shares = paths[1].join(first.path("shares"));
+    fs::remove_dir_all(&shares).unwrap();
+    fs::write(&shares, b"in the way").unwrap();
+    let merged = Copies::open(&paths).unwrap().merge().unwrap();
+    let said: Vec<String> = merged.failures.iter().map(|failure| failure.error.to_string()).collect();
+    assert!(said.len() == 1 && said[0].contains("is a file, not a directory"), "{said:?}");
+}
