@@ -27,12 +27,13 @@ test: build-packages test-packages cargo nextest lint
 	cargo test --quiet --locked --doc
 
 # Every sweep to its end: hours. `docs/assurance.md` has the figures.
-sweep: build-packages test-packages cargo
-	CLAVIGER_TEST_EVERY_POINT=1 cargo test --locked --profile sweep --no-fail-fast \
-		--test crash --test crash_on_cards --test power --test copies -- --nocapture --test-threads 1
-	CLAVIGER_TEST_EVERY_BIT=1 cargo test --locked --profile sweep --test every_byte -- --nocapture
-	CLAVIGER_TEST_WHOLE_MODEL=1 cargo test --locked --profile sweep --test model -- --nocapture
-	CLAVIGER_TEST_EVERY_FORK=1 cargo test --locked --profile sweep --test forks -- --nocapture
+sweep: build-packages test-packages cargo nextest
+	sweep="cargo nextest run --locked --profile sweep --cargo-profile sweep --no-fail-fast --no-capture"
+	CLAVIGER_TEST_EVERY_POINT=1 $$sweep --test crash --test crash_on_cards --test power --test copies
+	CLAVIGER_TEST_EVERY_BIT=1 $$sweep --test every_byte
+	CLAVIGER_TEST_WHOLE_MODEL=1 $$sweep --test model
+	CLAVIGER_TEST_ALL=1 $$sweep --test memory --test concurrency
+	CLAVIGER_TEST_EVERY_FORK=1 $$sweep --test forks
 
 # `make fuzz FUZZ_TARGETS=vault FUZZ_SECONDS=60` runs one for a minute.
 fuzz: build-packages cargo

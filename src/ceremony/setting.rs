@@ -50,10 +50,15 @@ impl Setting<'_> {
     }
 }
 
-/// On how many copies a file must stand before the ceremony of `plan` goes on.
+/// On how many copies a file must stand before the ceremony of `plan` goes on: the policy's number, or the one with which the
+/// exception that was approved begins.
 pub(super) fn required(policy: &Policy, plan: &Plan) -> usize {
-    let excepted = plan.exceptions.iter().any(|exception| exception.kind == ExceptionKind::Copies);
-    if excepted { plan.copies.len().min(usize::from(policy.copies)) } else { usize::from(policy.copies) }
+    let wanted = usize::from(policy.copies);
+    let excepted = plan.exceptions.iter().find(|exception| exception.kind == ExceptionKind::Copies);
+    excepted.map_or(wanted, |exception| {
+        let said = exception.happened.split(' ').next().and_then(|number| number.parse().ok());
+        said.unwrap_or(plan.copies.len()).clamp(1, wanted.max(1))
+    })
 }
 
 /// Writes a new file to every copy; it must then stand on as many as the ceremony asks for.

@@ -299,20 +299,23 @@ impl Copies {
         Err(VaultError::TooFewCopies { file, expected: 1, actual: 0, failures }.into())
     }
 
-    /// Opens a file on any copy on which its digest is this one.
+    /// Opens a file on any copy on which its digest is this one; a file of a generation also where that generation has a
+    /// directory of another name on a copy (`docs/format.md`, section 2).
     ///
     /// # Errors
     /// [`VaultError::Missing`].
     pub fn open_file(&self, relative: &Path, digest: Digest) -> Result<File, VaultError> {
         let file = vault_path(relative)?;
-        for copy in &self.copies {
-            let Ok(Some(mut found)) = copy.file(&file) else { continue };
+        let is_it = |mut found: File| {
             let same = read::digest_of(&found).is_ok_and(|found| found == digest);
-            if same && found.rewind().is_ok() {
-                return Ok(found);
-            }
-        }
-        Err(VaultError::Missing { file, digest })
+            (same && found.rewind().is_ok()).then_some(found)
+        };
+        let at = |copy: &Copy, path: &str| copy.file(path).ok().flatten().and_then(is_it);
+        let found = self.copies.iter().find_map(|copy| at(copy, &file));
+        let elsewhere = || {
+            self.copies.iter().find_map(|copy| read::same_number(copy, &file).iter().find_map(|path| at(copy, path)))
+        };
+        found.or_else(elsewhere).ok_or(VaultError::Missing { file, digest })
     }
 
     /// Reads a file of at most `limit` bytes from any copy on which its digest is this one.

@@ -247,6 +247,19 @@ fn list(copy: &Copy, prefix: &str, found: &mut Vec<String>) -> Result<(), VaultE
     Ok(())
 }
 
+/// Where a file of a generation may stand on a copy besides `file`: in the directories of the same number.
+pub(super) fn same_number(copy: &Copy, file: &str) -> Vec<String> {
+    let Place::Generation(directory, of) = Place::of(file) else { return Vec::new() };
+    let number = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
+    let names = copy.directory("generations", false).ok().and_then(|here| Dir::read_from(&here).ok());
+    let names = names.into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
+    names
+        .filter(|name| name != directory && is_generation_directory(name) && number(name) == number(directory))
+        .map(|name| format!("generations/{name}/{}", of.path()))
+        .collect()
+}
+
 fn is_vault_directory(path: &str) -> bool {
     let below = |rest: &str| match rest.split_once('/') {
         None => is_generation_directory(rest),

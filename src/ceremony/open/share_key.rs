@@ -167,7 +167,14 @@ pub(super) fn without_shares(
         snapshot.copies.iter().enumerate().any(|(place, copy)| {
             let Some(directory) = judgement.directory_of(place, ceremony) else { return false };
             let begin = format!("generations/{directory}/");
-            let mut files = copy.files.keys().filter_map(|file| file.strip_prefix(&begin));
+            let unread = copy.unread.iter().map(|unread| &unread.file);
+            // What cannot be read may be one.
+            let hidden = |file: &String| begin.strip_prefix(file.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            if unread.clone().any(hidden) {
+                return true;
+            }
+            let files = copy.files.keys().chain(unread).chain(&copy.empty);
+            let mut files = files.filter_map(|file| file.strip_prefix(&begin));
             files.any(|file| file.starts_with("shares/") || file == "manifest.json" || file == "COMMIT")
         })
     };

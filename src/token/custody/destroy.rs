@@ -12,6 +12,10 @@ use crate::token::custody::{Contents, Session, prove_key, put_anchor, put_certif
 use crate::token::piv::{PinPolicy, Piv, SlotKey, TouchPolicy};
 use crate::token::slot::Slot;
 
+/// Status words with which a card says that it has no such key: wrong data, nothing of that name, no such slot (ISO/IEC
+/// 7816-4, section 5.6).
+const NO_SUCH_KEY: [u16; 5] = [0x6a80, 0x6a82, 0x6a86, 0x6a88, 0x6b00];
+
 /// Destroys every key of the anchor other than `keep`, wherever on the token it is. Returns the anchor, to be written by
 /// the caller with [`write_anchor`](super::write_anchor) to the slot of `keep`, and the public keys that are gone,
 /// sorted: every one that the anchor knew, also those that were gone already. They stay in the anchor as spent until the
@@ -139,8 +143,9 @@ impl Closing<'_, '_> {
         self.piv.verify_pin_again(self.session.pin)?;
         match prove_key(self.piv, slot, &public) {
             Ok(()) | Err(TokenError::TouchOrPinMissing { .. }) => Ok(Some(public)),
-            // Another key, or none.
-            Err(TokenError::WrongKey { .. } | TokenError::Refused { .. }) => Ok(None),
+            Err(TokenError::WrongKey { .. }) => Ok(None),
+            // No key that could answer. Any other refusal says nothing about it.
+            Err(TokenError::Refused { status, .. }) if NO_SUCH_KEY.contains(&status.word()) => Ok(None),
             Err(error) => Err(error),
         }
     }
