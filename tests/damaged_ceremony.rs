@@ -27,6 +27,8 @@ fn a_ceremony_with_a_damaged_commit_is_not_taken_for_one_without() {
     for copy in BOTH {
         flip_last_byte(&scene.place.path(copy).join("generations/000003/COMMIT"));
     }
+    let status = scene.status(&BOTH);
+    assert!(status.contains("it may have been committed") && !status.contains("nothing is committed"), "{status}");
     // Enter alone at the question whether its copies are lost: nothing is begun.
     let seen = scene.hold(&RECOVER, &BOTH, &[0, 2]);
     seen.expect(5, &["It may have been committed there.", "is damaged counts as missing"]).reveals_nothing();

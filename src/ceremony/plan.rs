@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::encoding::{Digest, Document, Nonce16, Time};
 use crate::transcript::document::MAX_TEXT;
 use crate::transcript::{
-    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Severity,
-    Stage, Which, serves_alone,
+    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage,
+    Which, serves_alone,
 };
 use crate::vault::Copies;
 
@@ -123,23 +123,10 @@ pub(super) fn writable(copies: &Copies, judgement: &Judgement) -> Vec<usize> {
 fn copies_with(judgement: &Judgement, ceremony: &Digest) -> Vec<Nonce16> {
     let here = judgement.copies.iter().enumerate();
     here.filter(|(place, _)| {
-        let directory = judgement.directory_of(*place, ceremony);
-        directory.is_some_and(|directory| !may_hide_a_commit(judgement, *place, directory))
+        judgement.directory_of(*place, ceremony).is_some() && !judgement.may_hide_a_commit(*place, ceremony)
     })
     .filter_map(|(_, copy)| copy.id)
     .collect()
-}
-
-/// Whether something is wrong on a copy with what would commit the ceremony in this directory: it may have been right.
-fn may_hide_a_commit(judgement: &Judgement, place: usize, directory: &str) -> bool {
-    let directory = format!("generations/{directory}");
-    let hides = |file: &str| {
-        let below = file.strip_prefix(&directory);
-        file == "generations" || matches!(below, Some("" | "/COMMIT" | "/manifest.json"))
-    };
-    let copy = Some(judgement.copies[place].path.as_str());
-    let mut wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
-    wrong.any(|finding| finding.copy.as_deref() == copy && hides(&finding.file))
 }
 
 /// An exception that the people in the room decided on; it holds only because the approvals name it.
@@ -186,11 +173,8 @@ pub(super) fn abandoned(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<
         } else if !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::CeremonyLost && e.subject == subject) {
             let error = CeremonyError::CopiesMissing { ceremony: id, number: plan.number, missing };
             setting.room.warn(&format!("{error}. It may have been committed there."));
-            let damaged = (0..setting.judgement.copies.len()).any(|place| {
-                let directory = setting.judgement.directory_of(place, &id);
-                directory.is_some_and(|directory| may_hide_a_commit(&setting.judgement, place, directory))
-            });
-            if damaged {
+            let mut places = 0..setting.judgement.copies.len();
+            if places.any(|place| setting.judgement.may_hide_a_commit(place, &id)) {
                 setting.room.warn(
                     "A copy on which what would say so is damaged counts as missing. `claviger copy sync` mends it from one that has it right.",
                 );

@@ -131,7 +131,7 @@ fn margin(custodians: &[Custodian<'_>], k: usize, check_days: u32) -> Vec<String
 }
 
 /// What an unfinished ceremony waits for.
-fn what_to_run(ceremony: &Unfinished) -> String {
+fn what_to_run(judgement: &Judgement, ceremony: &Unfinished) -> String {
     let plan = &ceremony.plan;
     let k = if plan.generation == 1 { plan.n() } else { usize::from(plan.k) };
     match ceremony.stage {
@@ -140,6 +140,9 @@ fn what_to_run(ceremony: &Unfinished) -> String {
             plan.generation,
             if plan.generation == 1 { "every founder".to_owned() } else { format!("any {k} custodians") },
         ),
+        _ if (0..judgement.copies.len()).any(|place| judgement.may_hide_a_commit(place, &ceremony.id)) => {
+            "it may have been committed: what would say so is damaged. Bring a copy that has it right, and run `claviger copy sync`".to_owned()
+        }
         Stage::Gathering | Stage::Staged => format!(
             "nothing is committed, and nothing is lost: run `claviger {}` again, with {} it was begun on at hand",
             plan.kind,
@@ -168,7 +171,7 @@ pub fn text(judgement: &Judgement, terms: &Terms<'_>) -> String {
     }
     page.words(if terms.name.is_some() { "" } else { "vault" }, &judgement.vault);
     for ceremony in &judgement.unfinished {
-        write_unfinished(&mut page, ceremony);
+        write_unfinished(&mut page, judgement, ceremony);
     }
     let Ok(current) = judgement.current() else {
         write_copies(&mut page, judgement, None, terms);
@@ -191,7 +194,7 @@ pub fn text(judgement: &Judgement, terms: &Terms<'_>) -> String {
     page.finish()
 }
 
-fn write_unfinished(page: &mut Page, ceremony: &Unfinished) {
+fn write_unfinished(page: &mut Page, judgement: &Judgement, ceremony: &Unfinished) {
     let plan = &ceremony.plan;
     let approved = plan.roster.iter().filter(|entry| ceremony.approvals.contains_key(&entry.index));
     let approved = names(approved.map(|entry| &entry.name));
@@ -199,7 +202,7 @@ fn write_unfinished(page: &mut Page, ceremony: &Unfinished) {
     page.field("UNFINISHED", &format!("ceremony {} ({}), begun {}", plan.number, plan.kind, plan.started));
     page.words("", &ceremony.id);
     page.field("", &format!("approved by {approved}"));
-    page.field("", &format!("-> {}", what_to_run(ceremony)));
+    page.field("", &format!("-> {}", what_to_run(judgement, ceremony)));
 }
 
 fn write_custodians(page: &mut Page, custodians: &[Custodian<'_>], current: &GenerationState, terms: &Terms<'_>) {
@@ -319,7 +322,7 @@ pub fn json(judgement: &Judgement, terms: &Terms<'_>) -> Value {
         "threshold": k,
         "spare": k.and_then(|k| held.checked_sub(k)),
         "rotation_overdue": current.is_some_and(|current| rotation_overdue(current, terms)),
-        "unfinished": judgement.unfinished.iter().map(unfinished_json).collect::<Vec<_>>(),
+        "unfinished": judgement.unfinished.iter().map(|ceremony| unfinished_json(judgement, ceremony)).collect::<Vec<_>>(),
         "exposed": current.map(|current| exposed(judgement, current)).unwrap_or_default().iter()
             .map(|exposed| json!({
                 "item": exposed.item,
@@ -362,7 +365,7 @@ fn custodian_json(custodian: &Custodian<'_>) -> Value {
     })
 }
 
-fn unfinished_json(ceremony: &Unfinished) -> Value {
+fn unfinished_json(judgement: &Judgement, ceremony: &Unfinished) -> Value {
     let id: Digest = ceremony.id;
     json!({
         "ceremony": id,
@@ -376,6 +379,6 @@ fn unfinished_json(ceremony: &Unfinished) -> Value {
         },
         "approved": ceremony.approvals.keys().collect::<Vec<_>>(),
         "copies": ceremony.plan.copies,
-        "next": what_to_run(ceremony),
+        "next": what_to_run(judgement, ceremony),
     })
 }

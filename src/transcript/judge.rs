@@ -243,6 +243,19 @@ impl Judgement {
         tips
     }
 
+    /// Whether something is wrong on copy `place` with what would commit this ceremony there: it may have been right.
+    pub fn may_hide_a_commit(&self, place: usize, ceremony: &Digest) -> bool {
+        let Some(directory) = self.directory_of(place, ceremony) else { return false };
+        let directory = format!("generations/{directory}");
+        let hides = |file: &str| {
+            let below = file.strip_prefix(&directory);
+            file == "generations" || matches!(below, Some("" | "/COMMIT" | "/manifest.json"))
+        };
+        let copy = Some(self.copies[place].path.as_str());
+        let mut wrong = self.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
+        wrong.any(|finding| finding.copy.as_deref() == copy && hides(&finding.file))
+    }
+
     /// The last ratified generation of the line.
     pub fn ratified_head(&self) -> Option<&GenerationState> {
         self.line().rev().find(|generation| generation.ratified)
