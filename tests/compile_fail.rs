@@ -20,9 +20,12 @@ fn library(dependencies: &Path) -> PathBuf {
 /// What the compiler says of a file: a line for each error, paths as the repository has them.
 fn errors_in(file: &Path) -> String {
     let dependencies = Path::new(env!("CARGO_BIN_EXE_claviger")).with_file_name("deps");
+    // Not /dev/null: the compiler puts a new file in the place of what it is told to write, and root may replace a device.
+    let made = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
         .args(["--edition", "2024", "--crate-type", "bin", "--emit", "metadata", "--error-format", "short"])
-        .args(["--cap-lints", "allow", "-o", "/dev/null"])
+        .args(["--cap-lints", "allow", "--out-dir"])
+        .arg(made.path())
         .arg("--extern")
         .arg(format!("claviger={}", library(&dependencies).display()))
         .arg("-L")
