@@ -1,13 +1,31 @@
-//! The power fails, or a card is pulled, between any two APDUs of a recover, on virtual cards through a real pcscd: whoever
-//! comes next goes on from there and gets the credential.
+//! The power fails, or a card is pulled, between any two APDUs, on virtual cards through a real pcscd: whoever comes next goes
+//! on from there and gets the credential.
 //!
-//! Killed before a command or after the one before it, a card is in the same state: one kill for each APDU, after it. The
-//! cards, and pcscd, live on when the program is killed. By default a sample is cut; `CLAVIGER_TEST_EVERY_POINT=1` cuts
-//! after each.
+//! The runs are those of `tests/crash.rs`, of a 2-of-3. A process that holds one is killed before and after each APDU; the
+//! cards, and pcscd, live on. Each answer is lost by pulling the card when it has executed the command; it is inserted again
+//! when pcscd has seen that it is gone. After each, what stands on the copies and on the cards is examined as there.
+//! And the program itself, on a terminal, is cut a few times, with the next people at these cards.
+//!
+//! By default a sample is cut; `CLAVIGER_TEST_EVERY_POINT=1` cuts everywhere, or those ceremonies everywhere that
+//! `CLAVIGER_TEST_RUNS` names, for example `recover,found`.
 
 #[path = "harness/harness.rs"]
 mod harness;
 
+#[path = "crash/cards.rs"]
+mod cards;
+#[path = "crash/ground.rs"]
+mod ground;
+#[path = "crash/image.rs"]
+mod image;
+#[path = "crash/killed.rs"]
+mod killed;
+#[path = "crash/next.rs"]
+mod next;
+#[path = "crash/truth.rs"]
+mod truth;
+
+use cards::{Extent, Readers};
 use claviger::transcript::{Judgement, Stage, judge};
 use claviger::vault::Copies;
 use harness::Pull;
@@ -21,7 +39,7 @@ const FIRST: [usize; 2] = [0, 1];
 /// Who comes afterwards, in turn.
 const NEXT: [[usize; 2]; 3] = [[0, 2], [0, 1], [1, 2]];
 const SIGKILL: i32 = 128 + 9;
-/// How many are cut when not all are.
+/// How often the program on a terminal is cut.
 const SAMPLE: usize = 4;
 
 fn judgement(table: &Table) -> Judgement {
@@ -49,9 +67,6 @@ fn uncut(table: &Table) -> (Vec<usize>, [usize; 2]) {
 }
 
 fn spread(count: usize) -> Vec<usize> {
-    if std::env::var_os("CLAVIGER_TEST_EVERY_POINT").is_some() {
-        return (0..count).collect();
-    }
     (0..SAMPLE).map(|place| (2 * place + 1) * count / (2 * SAMPLE)).collect()
 }
 
@@ -98,11 +113,10 @@ fn a_recover_on_cards_is_finished_by_whoever_comes_next() {
     let mut lost = 0;
     for (card, count) in commands.into_iter().enumerate() {
         for (turn, command) in spread(count).into_iter().enumerate() {
-            if std::env::var_os("CLAVIGER_TEST_EVERY_POINT").is_none() && turn % 2 != card {
-                continue;
+            if turn % 2 == card {
+                answer_lost(&mut table, card, command as u64);
+                lost += 1;
             }
-            answer_lost(&mut table, card, command as u64);
-            lost += 1;
         }
     }
     println!("{} APDUs: {killed} kills after one, {lost} answers lost", apdus.len());
@@ -140,4 +154,26 @@ fn answer_lost(table: &mut Table, card: usize, commands: u64) {
     table.cards[card].pull_never();
     assert_eq!((code, crew.shown.as_slice()), (0, [SECRET.to_owned()].as_slice()), "{what}: {}", terminal.screen());
     finished(table, &what);
+}
+
+#[test]
+fn every_ceremony_on_cards_is_finished_by_whoever_comes_next() {
+    let place = image::directory();
+    let program = killed::program(place.path());
+    let every = std::env::var_os("CLAVIGER_TEST_EVERY_POINT").is_some();
+    let named = std::env::var("CLAVIGER_TEST_RUNS").unwrap_or_default();
+    let extent = match every {
+        true => Extent { kills: usize::MAX, losses: usize::MAX, goes_on: 8 },
+        false => Extent { kills: 3, losses: 1, goes_on: 2 },
+    };
+    let mut readers = Readers::with_cards(3);
+    for run in ground::runs(2, 3).into_iter().filter(|run| named.split(',').any(|name| run.name().starts_with(name))) {
+        println!("{}", readers.sweep(&run, &program, extent));
+    }
+}
+
+#[test]
+#[ignore = "not a test: the process that the other kills"]
+fn a_run_that_is_killed() {
+    killed::be_killed();
 }

@@ -48,17 +48,6 @@ impl Image {
         (image, now)
     }
 
-    /// What is left of it when the copies have been merged: the first thing that every command does. Files that were never
-    /// finished do not count, nor does it which copy has a file.
-    pub fn merged(&self) -> BTreeMap<PathBuf, Arc<Vec<u8>>> {
-        let counts = |path: &&PathBuf| path.extension().is_none_or(|extension| extension != "part");
-        let place = |path: &PathBuf| match path.strip_prefix("copy") {
-            Ok(inside) if !inside.ends_with("copy.json") => Path::new("vault").join(inside),
-            _ => path.clone(),
-        };
-        self.files.keys().filter(counts).map(|path| (place(path), self.files[path].clone())).collect()
-    }
-
     /// Makes `dir` so.
     pub fn lay_out(&self, dir: &Path) {
         for directory in &self.directories {

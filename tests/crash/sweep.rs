@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use claviger::token::soft::SoftSource;
@@ -13,8 +13,8 @@ use crate::ground::{Run, VAULTS};
 use crate::harness::Pull;
 use crate::harness::inside::{People, told};
 use crate::harness::lossy::{LossySource, Then};
-use crate::image::{Recorder, State, directory};
-use crate::killed::{Point, kill, nobody_starts};
+use crate::image::{Image, Recorder, State, directory};
+use crate::killed::{Left, Point, Stage, nobody_starts};
 use crate::next::go_on;
 use crate::truth::{examine, passed};
 
@@ -109,7 +109,7 @@ pub fn sweep(run: &Run, program: &Path, sample: Sample, threads: usize) -> Figur
         points: watched.names.len(),
         apdus,
         states: watched.states.len(),
-        merged: watched.states.iter().map(|state| state.image.merged()).collect::<BTreeSet<_>>().len(),
+        merged: watched.states.iter().map(|state| merged(&state.image)).collect::<BTreeSet<_>>().len(),
         ..Figures::default()
     };
     let shapes = Mutex::new(BTreeMap::new());
@@ -151,9 +151,9 @@ fn spread(count: usize, wanted: usize) -> Vec<usize> {
 fn jobs(run: &Run, watched: &Recorder, sample: Sample) -> Vec<Job> {
     let subsets = run.subsets();
     let mut jobs = Vec::new();
-    let mut merged = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for (turn, state) in spread(watched.states.len(), sample.states).into_iter().enumerate() {
-        let is_new = merged.insert(watched.states[state].image.merged());
+        let is_new = seen.insert(merged(&watched.states[state].image));
         for (number, who) in subsets.iter().enumerate() {
             // Every choice of people from what the copies are together, and one from whatever is the same when merged.
             if all() && is_new || number == turn % subsets.len() {
@@ -164,6 +164,17 @@ fn jobs(run: &Run, watched: &Recorder, sample: Sample) -> Vec<Job> {
     jobs.extend(kills(watched, sample.kills).into_iter().map(Job::Kill));
     jobs.extend(losses(watched, sample.losses));
     jobs
+}
+
+/// What is left of a site when the copies have been merged: the first thing that every command does. Files that were never
+/// finished do not count, nor does it which copy has a file.
+fn merged(image: &Image) -> BTreeMap<PathBuf, Arc<Vec<u8>>> {
+    let counts = |path: &&PathBuf| path.extension().is_none_or(|extension| extension != "part");
+    let place = |path: &PathBuf| match path.strip_prefix("copy") {
+        Ok(inside) if !inside.ends_with("copy.json") => Path::new("vault").join(inside),
+        _ => path.clone(),
+    };
+    image.files.keys().filter(counts).map(|path| (place(path), image.files[path].clone())).collect()
 }
 
 /// The points at which processes are killed.
@@ -254,11 +265,9 @@ impl Bench<'_> {
     fn killed(&self, point: usize, turn: usize) {
         let (dir, outside) = (directory(), directory());
         self.run.lay_out(dir.path());
-        let Some((shown, names)) =
-            kill(self.program, self.run, dir.path(), outside.path(), &Point::of(&self.watched.names, point))
-        else {
-            return;
-        };
+        let (program, site, outside) = (self.program, dir.path(), outside.path());
+        let stage = Stage { program, run: self.run, who: &self.run.who, site, outside, pcscd: None };
+        let Some(Left { shown, names, .. }) = stage.kill(&Point::of(&self.watched.names, point)) else { return };
         let standing = examine(dir.path(), self.run, &shown);
         add(&self.figures.kills, 1);
         assert_eq!(shown, self.shown_by(&names));
