@@ -8,6 +8,17 @@
 
 pub mod inspect;
 
+/// Says which of the tests' switches are set, where they are obeyed: nobody is to hold a ceremony with them unawares.
+pub fn say_switches() {
+    let is_ours = |name: &String| name.starts_with("CLAVIGER_FAULT_") || name == "CLAVIGER_INSPECT";
+    let names = || std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(is_ours);
+    if cfg!(debug_assertions) && names().next().is_some() {
+        let mut names: Vec<String> = names().collect();
+        names.sort();
+        crate::report::remark(&format!("this is a build for tests: {} may make it fail", names.join(", ")));
+    }
+}
+
 /// How many seconds the machine's clock is to be ahead of what it is.
 #[cfg(not(debug_assertions))]
 #[inline(always)]

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     claviger::process::harden_once();
+    claviger::fault::say_switches();
     let outcome = claviger::secret::apart(|| arguments.run());
     claviger::fault::inspect::stage("end");
     match outcome {

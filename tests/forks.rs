@@ -133,6 +133,7 @@ fn report(sweep: &Sweep, start: std::time::Instant) {
         start.elapsed()
     );
     figures.stops.iter().for_each(|(stop, count)| println!("{count:6} {stop}"));
+    assert!(figures.failures.is_empty(), "{} failures:\n{}", figures.failures.len(), figures.failures.join("\n\n"));
 }
 
 #[test]

@@ -223,6 +223,15 @@ fn secrets_are_in_memory_only_as_long_as_their_stage() {
     assert_table(&run, &[&ROUND_1[..], &STAGE, &ROUND_2_BEFORE_REVEAL, &reveal].concat());
     assert_eq!(std::fs::read(&out).unwrap(), CREDENTIAL.as_bytes());
 
+    // What the command keeps of it is the command's matter; here it counts the bytes.
+    let count = observed.table.place.path("count");
+    let command = format!("wc -c > {}", count.display());
+    let mut recover = RECOVER.to_vec();
+    recover.extend(["--to", &command]);
+    let run = observed.run(&recover, &VAULTS, &[0, 1]);
+    assert_table(&run, &[&ROUND_1[..], &STAGE, &ROUND_2_BEFORE_REVEAL, &reveal].concat());
+    assert_eq!(std::fs::read_to_string(&count).unwrap().trim(), CREDENTIAL.len().to_string());
+
     let run = observed.run(&["check"], &VAULTS, &[0, 1, 2]);
     let check = ["alice", "bob", "carol"].map(|name| [format!("pin {name}: pin {name}"), format!("served {name}:")]);
     let check: Vec<&str> = check.iter().flatten().map(String::as_str).chain(["end:"]).collect();

@@ -41,7 +41,7 @@ pub fn commit(setting: &mut Setting<'_>, staged: Staged) -> Result<Committed, Ce
 }
 
 /// What stands on the copies is judged as anyone would judge it, before any token relies on it: committed, and complete on
-/// as many copies as the ceremony asks for.
+/// as many copies as the ceremony asks for, each of which would do alone.
 fn verify(setting: &Setting<'_>, digest: &Digest, required: usize) -> Result<(), CeremonyError> {
     let unread = || CeremonyError::StageCheck { reason: "it cannot be read back".to_owned() };
     let state = setting.judgement.generation(digest).ok_or_else(unread)?;
@@ -49,7 +49,7 @@ fn verify(setting: &Setting<'_>, digest: &Digest, required: usize) -> Result<(),
     if let Some(reason) = state.defect.clone().filter(|_| !founding && !state.committed) {
         return Err(CeremonyError::StageCheck { reason });
     }
-    let have = state.complete_on.len();
+    let have = setting.would_do_alone(&state.complete_on)?.len();
     if have < required {
         return Err(CeremonyError::TooFewCopies { wanted: required, have });
     }

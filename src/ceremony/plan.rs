@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use crate::encoding::{Digest, Document, Nonce16, Time};
 use crate::transcript::document::MAX_TEXT;
 use crate::transcript::{
-    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage,
-    Which, serves_alone,
+    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage, Which,
 };
 use crate::vault::Copies;
 
@@ -98,17 +97,10 @@ pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec
 /// The ids of the copies here that are written to, sorted, and how many of them would do if all others were lost. A damaged
 /// copy is written to and named as well: what may get a COMMIT is named. It does not count, for it is no backup.
 fn writable_ids(setting: &Setting<'_>) -> Result<(Vec<Nonce16>, usize), CeremonyError> {
-    let snapshot = setting.copies.snapshot()?;
-    let (mut ids, mut whole) = (BTreeSet::new(), BTreeSet::new());
-    for place in writable(setting.copies, &setting.judgement) {
-        let Some(id) = setting.judgement.copies[place].id else { continue };
-        ids.insert(id);
-        let view = snapshot.copies.iter().position(|view| view.path == setting.judgement.copies[place].path);
-        if view.is_some_and(|view| serves_alone(&snapshot, view, &setting.judgement)) {
-            whole.insert(id);
-        }
-    }
-    Ok((ids.into_iter().collect(), whole.len()))
+    let writable = writable(setting.copies, &setting.judgement);
+    let ids: BTreeSet<Nonce16> = writable.iter().filter_map(|place| setting.judgement.copies[*place].id).collect();
+    let whole = setting.would_do_alone(&writable)?.len();
+    Ok((ids.into_iter().collect(), whole))
 }
 
 /// Places in [`Judgement::copies`] of the copies that are written to.

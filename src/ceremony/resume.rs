@@ -116,7 +116,9 @@ fn revealed(setting: &Setting<'_>, generation: &GenerationState) -> Vec<Time> {
 fn copies(setting: &mut Setting<'_>, generation: &GenerationState) -> Result<usize, CeremonyError> {
     let required = super::setting::required(&setting.policy, &generation.manifest.plan);
     let writable = super::plan::writable(setting.copies, &setting.judgement);
-    let have = generation.complete_on.iter().filter(|place| writable.contains(place)).count();
+    let complete: Vec<usize> =
+        generation.complete_on.iter().copied().filter(|place| writable.contains(place)).collect();
+    let have = setting.would_do_alone(&complete)?.len();
     if have >= required {
         return Ok(required);
     }

@@ -1,13 +1,14 @@
 //! What a ceremony is held with: the copies and what they prove, the policy, the tokens, the people.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::encoding::{Digest, Document, Time};
+use crate::encoding::{Digest, Document, Nonce16, Time};
 use crate::policy::Policy;
 use crate::room::Room;
 use crate::token::attestation::Roots;
 use crate::token::channel::Source;
-use crate::transcript::{CeremonyKind, ExceptionKind, Half, Judgement, Plan, judge};
+use crate::transcript::{CeremonyKind, ExceptionKind, Half, Judgement, Plan, judge, serves_alone};
 use crate::vault::{Copies, VaultError, layout};
 
 use super::CeremonyError;
@@ -38,6 +39,20 @@ impl Setting<'_> {
     pub fn rejudge(&mut self) -> Result<(), VaultError> {
         self.judgement = judge(&self.copies.snapshot()?);
         Ok(())
+    }
+
+    /// The ids of those copies, of these places in [`Judgement::copies`], that would do if all others were lost. Copies with
+    /// one id are one.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub(super) fn would_do_alone(&self, places: &[usize]) -> Result<BTreeSet<Nonce16>, VaultError> {
+        let snapshot = self.copies.snapshot()?;
+        let alone = |place: &&usize| {
+            let view = snapshot.copies.iter().position(|view| view.path == self.judgement.copies[**place].path);
+            view.is_some_and(|view| serves_alone(&snapshot, view, &self.judgement))
+        };
+        Ok(places.iter().filter(alone).filter_map(|place| self.judgement.copies[*place].id).collect())
     }
 
     /// A drill vault takes software tokens only, a real vault none.

@@ -1,6 +1,7 @@
 //! One ceremony after the other, each on the copies that its people have, each cut at any state; and whoever comes next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use claviger::encoding::Digest;
 
@@ -35,6 +36,9 @@ impl Manner {
             // The first branch has the highest number, and is said to be the one that can be.
             return 1;
         }
+        if question == "Over which does this ceremony go on?" && self.over {
+            return 1;
+        }
         let wanted = [("lost", self.lost), ("over", self.over), ("go", true)];
         wanted.iter().filter(|(_, wants)| *wants).find_map(|(word, _)| place(word)).unwrap_or(0)
     }
@@ -57,6 +61,8 @@ pub struct Figures {
     pub recovered: usize,
     /// How people were stopped, and how often.
     pub stops: BTreeMap<String, usize>,
+    /// What must not have happened.
+    pub failures: Vec<String>,
 }
 
 /// What became of an attempt to go on.
@@ -201,11 +207,20 @@ impl Sweep {
     /// Both copies with each of these choices of people, each of the copies of `alone` with one of them.
     pub fn take_up(&mut self, world: &World, left: &str, who: &[Vec<usize>], alone: &[&str]) {
         self.figures.cases += 1;
-        let everybody = self.everybody();
         let kind = self.case(world, &[]);
         if !self.figures.kinds.insert(kind) {
             return;
         }
+        let taken = catch_unwind(AssertUnwindSafe(|| self.must_be_taken_up(world, left, who, alone)));
+        if let Err(panic) = taken {
+            let why = panic.downcast_ref::<String>().cloned();
+            let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_owned()));
+            self.figures.failures.push(format!("{left}: {}", why.unwrap_or_default()));
+        }
+    }
+
+    fn must_be_taken_up(&mut self, world: &World, left: &str, who: &[Vec<usize>], alone: &[&str]) {
+        let everybody = self.everybody();
         for who in who {
             let outcome = self.go_on(world, &BOTH, who, CAREFUL);
             if !outcome.recovered {
