@@ -19,7 +19,7 @@
 //!
 //! After each: [`truth`] says what must hold, [`next`] how the next people go on. By default a sample is cut;
 //! `CLAVIGER_TEST_EVERY_POINT=1` goes on from every state and kills at the first and the last point of each;
-//! `CLAVIGER_TEST_EVERY_POINT=literally` cuts the points between, and all commands that only read, as well.
+//! `CLAVIGER_TEST_EVERY_POINT=literally` cuts the points between, and all commands that only read, as well. `CLAVIGER_TEST_RUNS=recover,found` holds only these.
 
 #[path = "harness/harness.rs"]
 mod harness;
@@ -46,7 +46,7 @@ fn sweep_all(k: usize, n: usize, sample: Sample) {
     let program = killed::program(place.path());
     let threads = if all() { 2 } else { 1 };
     let mut failures = Vec::new();
-    for run in ground::runs(k, n) {
+    for run in ground::chosen_runs(k, n) {
         let figures = sweep(&run, &program, sample, threads);
         println!("{figures}");
         failures.extend(figures.failures());

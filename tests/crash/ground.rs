@@ -58,6 +58,14 @@ impl Run {
     }
 }
 
+/// The runs for one threshold that `CLAVIGER_TEST_RUNS` names, for example `recover,found`, or every one.
+pub fn chosen_runs(k: usize, n: usize) -> Vec<Run> {
+    let named = std::env::var("CLAVIGER_TEST_RUNS").unwrap_or_default();
+    let mut runs = runs(k, n);
+    runs.retain(|run| named.split(',').any(|name| run.name().starts_with(name)));
+    runs
+}
+
 /// Every run for one threshold.
 pub fn runs(k: usize, n: usize) -> Vec<Run> {
     let dir = directory();
