@@ -155,7 +155,21 @@ impl Token {
             token.secrets.push(scalar);
         }
         token.objects = card["objects"].as_object().unwrap().keys().cloned().collect();
+        token.no_key_is_forgotten(name);
         token
+    }
+
+    /// A certificate of ours is in the slot of every key: otherwise the slot is lost, and at last the card is full. Objects
+    /// 5FC10D to 5FC120 belong to slots 82 to 95 (NIST SP 800-73-4, part 1, table 3).
+    fn no_key_is_forgotten(&self, name: &str) {
+        for (slot, _) in &self.keys {
+            let object = format!("{:06x}", 0x5f_c10d + u32::from_str_radix(slot, 16).unwrap() - 0x82);
+            assert!(
+                self.objects.contains(&object),
+                "{name}: nothing says whose the key in {slot} is: {:?}",
+                self.objects
+            );
+        }
     }
 
     fn holds(&self, public: &PublicKey) -> bool {
