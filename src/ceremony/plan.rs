@@ -105,9 +105,7 @@ fn writable_ids(setting: &Setting<'_>) -> Result<(Vec<Nonce16>, usize), Ceremony
 
 /// Places in [`Judgement::copies`] of the copies that are written to.
 pub(super) fn writable(copies: &Copies, judgement: &Judgement) -> Vec<usize> {
-    let media = copies.media();
-    let writable = media.iter().filter(|medium| medium.writable && !medium.full);
-    let paths: Vec<String> = writable.map(|medium| medium.path.display().to_string()).collect();
+    let paths: Vec<String> = copies.written_to().iter().map(|path| path.display().to_string()).collect();
     (0..judgement.copies.len()).filter(|place| paths.contains(&judgement.copies[*place].path)).collect()
 }
 
