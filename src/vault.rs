@@ -279,7 +279,9 @@ impl Advice for VaultError {
                 "make room on it (nothing that is in the vault), or use another medium: `claviger copy add`"
             }
             Self::SetAside { .. } => "remount it for writing, or use another medium: `claviger copy add`",
-            Self::Twin { .. } => "it was copied by hand; `claviger copy sync` with both brings it up to date and gives it a mark of its own",
+            Self::Twin { .. } => {
+                "it was copied by hand; `claviger copy sync` with both brings it up to date and gives it a mark of its own"
+            }
             Self::InUse { .. } => "finish or stop the other claviger first",
             Self::Same { .. } => "give each copy once; copies belong on different media",
             Self::NotEmpty { .. } => {

@@ -207,7 +207,8 @@ fn standing<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: 
 /// not come to say so. Copies with one id say it together.
 fn belongs_on(judgement: &Judgement, to: usize, ceremony: &Digest) -> bool {
     let id = judgement.copies[to].id;
-    let mut places = (0..judgement.copies.len()).filter(|place| *place == to || id.is_some() && judgement.copies[*place].id == id);
+    let mut places =
+        (0..judgement.copies.len()).filter(|place| *place == to || id.is_some() && judgement.copies[*place].id == id);
     judgement.has_a_commit(ceremony) || places.any(|place| judgement.directory_of(place, ceremony).is_some())
 }
 

@@ -177,7 +177,8 @@ fn merged(image: &Image) -> BTreeMap<PathBuf, Arc<Vec<u8>>> {
     let begun = image.files.keys().filter(counts).filter_map(|path| {
         let mut below = path.iter();
         let (copy, generations, directory) = (below.next()?, below.next()?, below.next()?);
-        let commit = |copy: &str| image.files.contains_key(&Path::new(copy).join("generations").join(directory).join("COMMIT"));
+        let commit =
+            |copy: &str| image.files.contains_key(&Path::new(copy).join("generations").join(directory).join("COMMIT"));
         let begun = generations == "generations" && below.next().is_some() && !VAULTS.iter().any(|copy| commit(copy));
         begun.then(|| Path::new(copy).join("begun").join(directory))
     });
