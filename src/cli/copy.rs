@@ -17,7 +17,7 @@ use crate::vault::{self, Synced, VaultError};
 /// Which of the commands.
 #[derive(Debug, Subcommand)]
 pub enum Copy {
-    /// Make one more copy, on one more medium; also makes a directory that was copied by hand a copy of its own.
+    /// Make one more copy, on one more medium; also makes a directory that was copied by hand a copy of its own, with a new mark.
     Add(Add),
     /// Bring copies up to date: add what is missing, repair what is damaged, remove what nobody needs. Needs no card.
     Sync(Sync),
