@@ -249,3 +249,25 @@ fn a_custodian_who_has_closed_on_a_copy_that_is_away_closes_again_and_both_closi
     let second = judgement.findings.iter().any(|finding| finding.what.contains("another closing by this custodian"));
     assert!(second && judgement.is_sound(), "{:?}", judgement.findings);
 }
+
+#[test]
+fn a_file_that_one_branch_has_lost_does_not_keep_people_from_the_other() {
+    let mut sweep = Sweep::new(2, 3);
+    let base = sweep.base.clone();
+    let committed = |held: &Held| {
+        let commit = held.frames.iter().position(|frame| frame.point.ends_with("/COMMIT")).unwrap();
+        held.frames[commit].world.clone()
+    };
+    let first = sweep.hold(&base, Command::Recover, &["vault"], &[0, 1], HASTY);
+    let second = sweep.hold(&committed(&first), Command::Recover, &["copy"], &[0, 1], HASTY);
+    let fork = committed(&second);
+    for copy in BOTH {
+        let mut world = fork.clone();
+        let tree = world.copies.get_mut(copy).unwrap();
+        let of_carol = |path: &&String| path.starts_with("generations/000003") && path.contains("/shares/03");
+        let lost = tree.keys().find(of_carol).unwrap().clone();
+        tree.remove(&lost);
+        let outcome = sweep.go_on(&world, &BOTH, &[0, 1], CAREFUL);
+        assert!(outcome.recovered, "{lost} is gone from {copy}: {:?}", outcome.told);
+    }
+}

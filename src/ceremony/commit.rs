@@ -49,7 +49,7 @@ fn verify(setting: &Setting<'_>, digest: &Digest, required: usize) -> Result<(),
     if let Some(reason) = state.defect.clone().filter(|_| !founding && !state.committed) {
         return Err(CeremonyError::StageCheck { reason });
     }
-    let have = setting.would_do_alone(&state.complete_on)?.len();
+    let have = setting.standing(state, &state.complete_on)?;
     if have < required {
         return Err(CeremonyError::TooFewCopies { wanted: required, have });
     }

@@ -135,6 +135,12 @@ pub enum CeremonyError {
         /// What is here.
         have: usize,
     },
+    /// A file of a committed generation is on no copy that is here.
+    #[error("generation {generation} is complete on none of the copies that are here")]
+    NotWhole {
+        /// The generation.
+        generation: u64,
+    },
     /// A ceremony must be finished first.
     #[error("ceremony {} (number {number}) is committed and not finished", ceremony.short())]
     Unfinished {
@@ -309,6 +315,9 @@ impl Advice for CeremonyError {
             Self::TooFewCopies { .. } => {
                 "bring the vault's other media and give each as a further VAULT; a directory that was copied by hand does not count"
             }
+            Self::NotWhole { .. } => {
+                "bring the vault's other copies and give each as a further VAULT; if none has what is missing, `claviger recover` or `claviger rotate` goes on over this generation"
+            }
             Self::Unfinished { .. } => "run `claviger resume VAULT`, best with the custodians who were in it",
             Self::NothingToResume => "`claviger status VAULT` says where the vault stands",
             Self::NoItem { .. } => {
@@ -377,6 +386,7 @@ impl Advice for CeremonyError {
             Self::Interrupted | Self::Declined | Self::NotEnough { .. } => Exit::Person,
             Self::AfterCommit { .. }
             | Self::Unfinished { .. }
+            | Self::NotWhole { .. }
             | Self::NotExtinct { .. }
             | Self::Command { .. }
             | Self::Again { .. } => Exit::Resumable,

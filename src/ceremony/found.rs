@@ -29,7 +29,7 @@ fn plan(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Plan, CeremonyEr
         return Err(CeremonyError::Unfinished { ceremony: unfinished.id, number: unfinished.number });
     }
     let abandons = abandoned(setting, sofar)?;
-    let copies = copies(setting, sofar)?;
+    let copies = copies(setting, None, sofar)?;
     Ok(Plan {
         format: Plan::FORMAT.to_owned(),
         vault: setting.judgement.vault,

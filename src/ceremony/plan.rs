@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::encoding::{Digest, Document, Nonce16, Time};
 use crate::transcript::document::MAX_TEXT;
 use crate::transcript::{
-    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage, Which,
+    Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, GenerationState, Grant, Judgement, Plan, Stage,
+    Which, serves_alone, serves_generation_alone,
 };
 use crate::vault::Copies;
 
@@ -41,7 +42,7 @@ pub(super) fn following(
     sofar: &mut Sofar,
 ) -> Result<Plan, CeremonyError> {
     let abandons = abandoned(setting, sofar)?;
-    let copies = copies(setting, sofar)?;
+    let copies = copies(setting, Some(parent), sofar)?;
     let exceptions = exceptions(setting, sofar);
     let follows = &parent.manifest.plan;
     Ok(Plan {
@@ -66,8 +67,12 @@ pub(super) fn following(
 }
 
 /// The ids of the copies that can be written, sorted; fewer than the policy asks for need an exception.
-pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec<Nonce16>, CeremonyError> {
-    let (copies, whole) = writable_ids(setting)?;
+pub(super) fn copies(
+    setting: &mut Setting<'_>,
+    parent: Option<&GenerationState>,
+    sofar: &mut Sofar,
+) -> Result<Vec<Nonce16>, CeremonyError> {
+    let (copies, whole) = writable_ids(setting, parent)?;
     let wanted = usize::from(setting.policy.copies);
     if whole < wanted && !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::Copies) {
         let have = whole;
@@ -96,11 +101,24 @@ pub(super) fn copies(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Vec
 
 /// The ids of the copies here that are written to, sorted, and how many of them would do if all others were lost. A damaged
 /// copy is written to and named as well: what may get a COMMIT is named. It does not count, for it is no backup.
-fn writable_ids(setting: &Setting<'_>) -> Result<(Vec<Nonce16>, usize), CeremonyError> {
-    let writable = writable(setting.copies, &setting.judgement);
-    let ids: BTreeSet<Nonce16> = writable.iter().filter_map(|place| setting.judgement.copies[*place].id).collect();
-    let whole = setting.would_do_alone(&writable)?.len();
-    Ok((ids.into_iter().collect(), whole))
+fn writable_ids(
+    setting: &Setting<'_>,
+    parent: Option<&GenerationState>,
+) -> Result<(Vec<Nonce16>, usize), CeremonyError> {
+    let snapshot = setting.copies.snapshot()?;
+    let (mut ids, mut whole) = (BTreeSet::new(), BTreeSet::new());
+    for place in writable(setting.copies, &setting.judgement) {
+        let Some(id) = setting.judgement.copies[place].id else { continue };
+        ids.insert(id);
+        let serves = |view| match parent {
+            Some(parent) => serves_generation_alone(&snapshot, view, parent),
+            None => serves_alone(&snapshot, view, &setting.judgement),
+        };
+        if setting.view(&snapshot, place).is_some_and(serves) {
+            whole.insert(id);
+        }
+    }
+    Ok((ids.into_iter().collect(), whole.len()))
 }
 
 /// Places in [`Judgement::copies`] of the copies that are written to.

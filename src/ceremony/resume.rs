@@ -30,6 +30,9 @@ pub fn resume(setting: &mut Setting<'_>, target: &Target) -> Result<(), Ceremony
         plan.generation,
         if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) },
     ));
+    if generation.complete_on.is_empty() && plan.kind != CeremonyKind::Found {
+        return Err(CeremonyError::NotWhole { generation: plan.generation });
+    }
     let copies = copies(setting, &generation).map_err(CeremonyError::after_commit(plan.generation))?;
     agree(setting, &generation, target).map_err(CeremonyError::after_commit(plan.generation))?;
     walk.enter(Step::Close, setting.room)?;
@@ -116,9 +119,7 @@ fn revealed(setting: &Setting<'_>, generation: &GenerationState) -> Vec<Time> {
 fn copies(setting: &mut Setting<'_>, generation: &GenerationState) -> Result<usize, CeremonyError> {
     let required = super::setting::required(&setting.policy, &generation.manifest.plan);
     let writable = super::plan::writable(setting.copies, &setting.judgement);
-    let complete: Vec<usize> =
-        generation.complete_on.iter().copied().filter(|place| writable.contains(place)).collect();
-    let have = setting.would_do_alone(&complete)?.len();
+    let have = setting.standing(generation, &writable)?;
     if have >= required {
         return Ok(required);
     }

@@ -8,7 +8,9 @@ use crate::policy::Policy;
 use crate::room::Room;
 use crate::token::attestation::Roots;
 use crate::token::channel::Source;
-use crate::transcript::{CeremonyKind, ExceptionKind, Half, Judgement, Plan, judge, serves_alone};
+use crate::transcript::{
+    CeremonyKind, ExceptionKind, GenerationState, Half, Judgement, Plan, Snapshot, judge, serves_generation_alone,
+};
 use crate::vault::{Copies, VaultError, layout};
 
 use super::CeremonyError;
@@ -41,18 +43,29 @@ impl Setting<'_> {
         Ok(())
     }
 
-    /// The ids of those copies, of these places in [`Judgement::copies`], that would do if all others were lost. Copies with
-    /// one id are one.
+    /// On how many of the copies at these places in [`Judgement::copies`] the generation stands and could be opened if all
+    /// others were lost; copies with one id are one. A copy that is damaged otherwise does not count, but for the last one:
+    /// one on which the generation is complete is always one.
     ///
     /// # Errors
     /// [`VaultError`].
-    pub(super) fn would_do_alone(&self, places: &[usize]) -> Result<BTreeSet<Nonce16>, VaultError> {
+    pub(super) fn standing(&self, generation: &GenerationState, places: &[usize]) -> Result<usize, VaultError> {
+        let complete: Vec<usize> =
+            places.iter().copied().filter(|place| generation.complete_on.contains(place)).collect();
         let snapshot = self.copies.snapshot()?;
-        let alone = |place: &&usize| {
-            let view = snapshot.copies.iter().position(|view| view.path == self.judgement.copies[**place].path);
-            view.is_some_and(|view| serves_alone(&snapshot, view, &self.judgement))
-        };
-        Ok(places.iter().filter(alone).filter_map(|place| self.judgement.copies[*place].id).collect())
+        let ids: BTreeSet<Nonce16> = complete
+            .iter()
+            .filter(|place| {
+                self.view(&snapshot, **place).is_some_and(|view| serves_generation_alone(&snapshot, view, generation))
+            })
+            .filter_map(|place| self.judgement.copies[*place].id)
+            .collect();
+        Ok(ids.len().max(usize::from(!complete.is_empty())))
+    }
+
+    /// The place in the snapshot of the copy at this place in [`Judgement::copies`].
+    pub(super) fn view(&self, snapshot: &Snapshot, place: usize) -> Option<usize> {
+        snapshot.copies.iter().position(|view| view.path == self.judgement.copies[place].path)
     }
 
     /// A drill vault takes software tokens only, a real vault none.

@@ -22,7 +22,7 @@ use super::snapshot::Snapshot;
 use crate::encoding::{Digest, Nonce16};
 use crate::error::{Advice, Exit};
 
-pub use alone::serves_alone;
+pub use alone::{serves_alone, serves_generation_alone};
 pub use follow::{FollowError, check_manifest_follows, check_plan_follows};
 
 /// How far above the highest number that k custodians approved a number may be that fewer stand behind, or one token.

@@ -27,13 +27,18 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
         refuse_strangers(&copy, &body, policy)?;
         copies.push(copy);
     }
+    let vault = Digest::of(&body);
     for copy in &copies {
         write::write_new(copy, POLICY, policy)?;
-        write::write_new(copy, VAULT, &body)?;
-        if write::read_back(copy, COPY)?.is_none() {
+        let view = read::view(copy)?;
+        let fits = view.mark().is_some_and(|mark| mark.vault == vault);
+        // A mark without a founding body is of a founding that was interrupted, and may name another vault.
+        if !fits && !(view.files.contains_key(VAULT) && view.files.contains_key(COPY)) {
             let id = Nonce16::random().map_err(|_| VaultError::Random)?;
-            write::write_new(copy, COPY, &CopyMark::new(id, Digest::of(&body)).encode())?;
+            write::write_over(copy, COPY, &CopyMark::new(id, vault).encode())?;
         }
+        // Last: wherever there is a founding body, there is a mark.
+        write::write_new(copy, VAULT, &body)?;
     }
     Copies::open(paths)
 }
@@ -54,12 +59,18 @@ pub(super) fn make(path: &Path) -> Result<Copy, VaultError> {
     Copy::open(path)
 }
 
-/// An interrupted founding may have left the policy alone.
+/// An interrupted founding may have left the policy alone, or the policy and a mark.
 fn refuse_strangers(copy: &Copy, body: &[u8], policy: &[u8]) -> Result<(), VaultError> {
     let view = read::view(copy)?;
     let same = view.files.get(VAULT).is_some_and(|content| content.bytes() == Some(body));
     let begun = view.files.get(POLICY).is_some_and(|content| content.bytes() == Some(policy));
-    let harmless = |file: &str| same || (begun && file == POLICY) || file == LOST_AND_FOUND || file.ends_with(".part");
+    let unborn = begun && !view.files.contains_key(VAULT);
+    let harmless = |file: &str| {
+        same || (begun && file == POLICY)
+            || (unborn && file == COPY)
+            || file == LOST_AND_FOUND
+            || file.ends_with(".part")
+    };
     let files = view.files.keys().map(String::as_str).chain(view.unread.iter().map(|unread| unread.file.as_str()));
     let directories =
         ["generations", "records", "inbox"].into_iter().filter(|name| copy.directory(name, false).is_ok());

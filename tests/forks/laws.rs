@@ -38,12 +38,13 @@ pub fn plain(text: &str) -> String {
 }
 
 /// Every way in which people are stopped: exit code, what happened, what to do now.
-const STOPS: [(i32, &str, &str); 8] = [
+const STOPS: [(i32, &str, &str); 9] = [
     (1, "two generations follow the same one (a fork)", "run `claviger resume VAULT`"),
     (3, "needed and", "bring the other custodians"),
     (4, "needed and", "run `claviger resume VAULT`"),
     (4, "is committed and not finished", "run `claviger resume VAULT`"),
     (4, "the generation before can still be opened", "bring one of them"),
+    (4, "is complete on none of the copies", "goes on over this generation"),
     (5, "which these copies do not have", "bring the medium that that ceremony was written to"),
     (5, "more copies than are here", "bring the other copies"),
     (5, "complete copies of the vault", "bring the vault's other media"),

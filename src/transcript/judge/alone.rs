@@ -8,25 +8,33 @@ use crate::transcript::snapshot::Snapshot;
 /// generation of every branch, for people may choose any. Mark, founding body and policy must be right in any case, and
 /// are all that there is before the founding.
 pub fn serves_alone(snapshot: &Snapshot, place: usize, together: &Judgement) -> bool {
-    let Some(view) = snapshot.copies.get(place) else { return false };
-    let Ok(alone) = Snapshot::new(vec![view.clone()]) else { return false };
+    let Some(alone) = alone(snapshot, place) else { return false };
+    match together.current() {
+        Ok(current) => holds(&alone, current),
+        Err(JudgeError::Fork { .. }) => together.tips().into_iter().all(|tip| holds(&alone, tip)),
+        Err(JudgeError::NotFounded) => true,
+    }
+}
+
+/// The same for one generation of all copies together, whatever there is besides.
+pub fn serves_generation_alone(snapshot: &Snapshot, place: usize, generation: &GenerationState) -> bool {
+    alone(snapshot, place).is_some_and(|alone| holds(&alone, generation))
+}
+
+/// The verdict over one copy, if its mark, its founding body and its policy are right.
+fn alone(snapshot: &Snapshot, place: usize) -> Option<Judgement> {
+    let alone = Snapshot::new(vec![snapshot.copies.get(place)?.clone()]).ok()?;
     if alone.vault != snapshot.vault {
-        return false;
+        return None;
     }
     let verdict = judge(&alone);
     let head = |file: &str| matches!(file, "vault.json" | "policy.toml" | "copy.json");
     let wrong = |finding: &super::Finding| finding.severity == Severity::Wrong && head(&finding.file);
-    if verdict.findings.iter().any(wrong) {
-        return false;
-    }
-    let holds = |state: &GenerationState| {
-        verdict.generation(&state.digest).is_some_and(|here| {
-            here.committed == state.committed && here.ratified == state.ratified && !here.complete_on.is_empty()
-        })
-    };
-    match together.current() {
-        Ok(current) => holds(current),
-        Err(JudgeError::Fork { .. }) => together.tips().into_iter().all(holds),
-        Err(JudgeError::NotFounded) => true,
-    }
+    if verdict.findings.iter().any(wrong) { None } else { Some(verdict) }
+}
+
+fn holds(alone: &Judgement, state: &GenerationState) -> bool {
+    alone.generation(&state.digest).is_some_and(|here| {
+        here.committed == state.committed && here.ratified == state.ratified && !here.complete_on.is_empty()
+    })
 }
