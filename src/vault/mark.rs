@@ -28,7 +28,7 @@ pub enum Unmarked {
         /// Why, as a clause.
         why: String,
     },
-    /// It has the mark of another copy, from which it was copied by hand.
+    /// It has the mark of another copy: one of the two was copied by hand.
     Cloned {
         /// The copy that keeps it.
         of: PathBuf,
