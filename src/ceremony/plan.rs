@@ -192,16 +192,16 @@ pub(super) fn abandoned(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<
             // Nobody approved it here. If a token is in it, that token says so.
         } else if !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::CeremonyLost && e.subject == subject) {
             let error = CeremonyError::CopiesMissing { ceremony: id, number: plan.number, missing };
+            let mut places = 0..setting.judgement.copies.len();
             if let Some(sign) = setting.judgement.sign_of_a_commit(&id) {
                 setting.room.warn(&format!("Ceremony number {} may have been committed: {sign}.", plan.number));
             } else {
                 setting.room.warn(&format!("{error}. It may have been committed there."));
-            }
-            let mut places = 0..setting.judgement.copies.len();
-            if places.any(|place| setting.judgement.may_hide_a_commit(place, &id)) {
-                setting.room.warn(
-                    "A copy on which what would say so is damaged counts as missing. `claviger copy sync` mends it from one that has it right.",
-                );
+                if places.any(|place| setting.judgement.may_hide_a_commit(place, &id)) {
+                    setting.room.warn(
+                        "A copy on which what would say so is damaged counts as missing. `claviger copy sync` mends it from one that has it right.",
+                    );
+                }
             }
             if !declare_lost(setting.room, "that ceremony")? {
                 return Err(error);

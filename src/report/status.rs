@@ -341,12 +341,9 @@ fn write_copies(page: &mut Page, judgement: &Judgement, current: Option<&Generat
     if ids.len() < terms.copies {
         let whole = count(ids.len(), "copy is", "copies are");
         let wanted = terms.copies;
-        page.field(
-            "",
-            &format!(
-                "-> {whole} complete; the policy wants {wanted}: bring the others, or make one: `claviger copy add`"
-            ),
-        );
+        // From nothing that is whole no whole copy is made.
+        let make = if ids.is_empty() { "" } else { ", or make one: `claviger copy add`" };
+        page.field("", &format!("-> {whole} complete; the policy wants {wanted}: bring the others{make}"));
     }
 }
 
