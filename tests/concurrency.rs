@@ -154,3 +154,44 @@ fn overlapping_copies_never_block_each_other() {
         + harness::scene::files(&scene.place.path("third/inbox")).len();
     assert_eq!(inbox, 2 * sealed, "each is on both of its copies");
 }
+
+/// What is done with copies while a ceremony is held on them: command, copies, argument.
+const MEANWHILE: [(&[&str], &[&str], Option<&str>); 3] = [
+    (&["copy", "sync"], &["vault", "copy"], None),
+    (&["copy", "add"], &["vault", "copy", "new"], None),
+    (&["seal"], &["vault", "copy"], Some("another-item")),
+];
+
+#[test]
+fn copies_that_change_during_a_ceremony_harm_nothing_where_locks_are_lies() {
+    let scene = Scene::new(2, 3);
+    let all = std::env::var_os("CLAVIGER_TEST_ALL").is_some();
+    for (number, until) in STAGES.into_iter().enumerate() {
+        for (turn, (command, vaults, argument)) in MEANWHILE.into_iter().enumerate() {
+            if !all && number != turn + 1 {
+                continue;
+            }
+            let what = format!("{until} / {command:?}");
+            let mut crew = Crew::of(&[0, 1]);
+            let mut terminal = scene.start_in(&RECOVER, &BOTH, &LIES);
+            crew.hold_until(&mut terminal, until);
+            let mut program = Command::new(env!("CARGO_BIN_EXE_claviger"));
+            program.args(command).args(vaults.iter().map(|vault| scene.place.path(vault))).args(argument);
+            program.envs(LIES).stdin(Stdio::null());
+            let other = program.output().unwrap();
+            let said = String::from_utf8_lossy(&other.stderr).into_owned();
+            assert!(other.status.success() || said.contains("claviger: error: "), "{what}: {said}");
+            let one = Outcome::of(crew, terminal);
+            assert_eq!((one.code, one.shown.as_slice()), (0, &[SECRET.to_owned()][..]), "{what}: {}", one.screen);
+            scene.no_try_was_lost();
+            let (code, said) = scene.verify(&BOTH);
+            assert_eq!(code, 0, "{what}: {said}");
+            if scene.place.path("new").exists() {
+                let (code, said) = scene.verify(&["vault", "copy", "new"]);
+                assert_eq!(code, 0, "{what}: {said}");
+                std::fs::remove_dir_all(scene.place.path("new")).unwrap();
+            }
+        }
+    }
+    scene.recovers(&BOTH, &[1, 2]);
+}

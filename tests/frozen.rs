@@ -24,6 +24,9 @@ pub const LOGIN: &str = "root-login";
 /// Its credential when the vaults were frozen.
 pub const PASSWORD: &str = "Frozen-in-version-1";
 
+/// How the names of foundings begin.
+const FOUNDING: &str = "founding-";
+
 /// What a vault is judged to be, in words that stand beside it.
 fn verdict(judgement: &Judgement) -> String {
     let mut lines = Vec::new();
@@ -121,7 +124,7 @@ fn every_frozen_vault_is_judged_as_then_and_its_credential_comes_out() {
     assert!(names.len() >= 15, "frozen vaults are only ever added: {names:?}");
     let dir = quick_dir();
     let site = Site { dir: dir.path().to_owned() };
-    for name in names {
+    for name in names.into_iter().filter(|name| !name.starts_with(FOUNDING)) {
         let world = store.read(&name);
         assert_eq!(verdict(&world.judgement(&BOTH)), store.expected(&name, "verdict"), "{name}");
         let (way, after) = go_on(&site, world, &store.who(&name));
@@ -130,6 +133,37 @@ fn every_frozen_vault_is_judged_as_then_and_its_credential_comes_out() {
         let sound = judgement.findings.iter().all(|finding| finding.severity == Severity::Note);
         assert!(sound && judgement.unfinished.is_empty(), "{name}: {:?}", judgement.findings);
         assert!(judgement.current().unwrap().ratified, "{name}");
+    }
+}
+
+/// A founding that was cut goes on as the same vault, and its shares open it.
+#[test]
+fn every_frozen_founding_goes_on() {
+    let store = Store::checked_in();
+    let names: Vec<String> = store.names().into_iter().filter(|name| name.starts_with(FOUNDING)).collect();
+    assert!(names.len() >= 2, "{names:?}");
+    for name in names {
+        let dir = quick_dir();
+        let site = Site { dir: dir.path().to_owned() };
+        let world = store.read(&name);
+        let before = world.judgement(&BOTH);
+        assert_eq!(verdict(&before), store.expected(&name, "verdict"), "{name}");
+        world.lay(&site, &BOTH, &[0, 1, 2]);
+        for (file, bytes) in world.copies["enrolments"].iter().chain(&world.copies["vault"]) {
+            if !file.contains('/') {
+                std::fs::write(site.dir.join(file), &**bytes).unwrap();
+            }
+        }
+        let committed = before.unfinished.iter().any(|ceremony| ceremony.stage == Stage::Committed);
+        let command = if committed { Command::Resume } else { Command::Found };
+        for (command, who) in [(command, &[0, 1, 2][..]), (Command::Rotate, &[0, 2])] {
+            let mut people = People::of(who);
+            site.hold(command, &BOTH, &mut people).unwrap_or_else(|error| panic!("{name}: {error}\n{}", people.screen));
+        }
+        let after = World::take(&site.dir, &BOTH).judgement(&BOTH);
+        assert!(after.is_sound() && after.unfinished.is_empty(), "{name}: {:?}", after.findings);
+        let current = after.current().unwrap();
+        assert!(after.vault == before.vault && current.generation == 2 && current.ratified, "{name}");
     }
 }
 
@@ -185,6 +219,16 @@ fn make_a_new_set() {
     let site = Site { dir: work.path().to_owned() };
     for (name, who, world) in make::states(&site) {
         store.write(&name, &who, &world);
+        store.expect(&name, "verdict", &verdict(&world.judgement(&BOTH)));
+    }
+}
+
+#[test]
+#[ignore = "writes files; what is checked in is never made again"]
+fn make_new_foundings() {
+    let store = Store::create(&new_set());
+    for (name, world) in make::foundings() {
+        store.write(&name, &[0, 1, 2], &world);
         store.expect(&name, "verdict", &verdict(&world.judgement(&BOTH)));
     }
 }

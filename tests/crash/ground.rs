@@ -63,6 +63,7 @@ pub fn chosen_runs(k: usize, n: usize) -> Vec<Run> {
     let named = std::env::var("CLAVIGER_TEST_RUNS").unwrap_or_default();
     let mut runs = runs(k, n);
     runs.retain(|run| named.split(',').any(|name| run.name().starts_with(name)));
+    assert!(!runs.is_empty(), "CLAVIGER_TEST_RUNS={named} names none");
     runs
 }
 

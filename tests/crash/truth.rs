@@ -183,8 +183,8 @@ fn holders(generation: &GenerationState, tokens: &[Token]) -> usize {
     keys.filter(|key| tokens[usize::from(key.index) - 1].holds(&key.public)).count()
 }
 
-/// The cards can do what the copies say: every one of the current generation's keys is on its card, and k of the one before
-/// as long as this one is not ratified.
+/// The cards can do what the copies say: every one of the current generation's keys is on its card, and of those before no
+/// more than the copies say.
 fn tokens_agree(judgement: &Judgement, current: &GenerationState, tokens: &[Token], run: &Run) {
     assert_eq!(holders(current, tokens), run.n, "a key of the current generation is gone");
     for earlier in judgement.line() {

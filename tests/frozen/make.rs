@@ -1,5 +1,9 @@
 //! How frozen vaults are made: one vault, a few ceremonies on it, and what stood at each stage of them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::harness::crew::{self, Place};
 use crate::harness::inside::{Command, People, Site};
 use crate::harness::scene::{ITEM, SECRET};
 use crate::harness::world::{Frame, Held, World, founded_with, hold};
@@ -51,6 +55,39 @@ pub fn states(site: &Site) -> Vec<(String, Vec<usize>, World)> {
     keep("fork", &[1, 2], &forked.world);
     keep("fork-settled", &[0, 1], other.world());
     states
+}
+
+/// Name and site of foundings that were cut: the first founder has approved; the first founder has closed. The enrolments
+/// stand beside the copies.
+pub fn foundings() -> Vec<(String, World)> {
+    let place = Place::new(2);
+    crew::enrol_software_tokens(&place, 3);
+    let dir = place.path("");
+    let mut enrolments = World::take(&dir, &[]);
+    let documents = crew::NAMES.iter().take(3).map(|name| {
+        let file = format!("{name}.json");
+        let bytes = std::fs::read(dir.join(&file)).unwrap();
+        (file, bytes.into())
+    });
+    enrolments.copies.insert("enrolments".to_owned(), documents.collect());
+    let kept = Rc::new(RefCell::new(Vec::new()));
+    let (keep, site) = (kept.clone(), dir.clone());
+    let watch = claviger::fault::watch(move |point| {
+        for (name, end) in [("founding-one-approval", "approvals"), ("founding-one-closing", "closings")] {
+            // On the second copy too.
+            let path = format!("generations/000001/{end}/01-alice.sig");
+            let here = |copy: &&str| site.join(copy).join(&path).exists();
+            if point == format!("write:{path}:after") && BOTH.iter().all(here) {
+                let mut world = World::take(&site, &BOTH);
+                world.copies.extend(enrolments.copies.clone());
+                keep.borrow_mut().push((name.to_owned(), world));
+            }
+        }
+    });
+    let mut people = People::of(&[0, 1, 2]);
+    Site { dir }.hold(Command::Found, &BOTH, &mut people).unwrap();
+    drop(watch);
+    Rc::into_inner(kept).unwrap().into_inner()
 }
 
 fn first<'h>(held: &'h Held, end: &str) -> &'h Frame {

@@ -63,6 +63,12 @@ pub(super) fn heads<'a>(
     for (copy, view) in snapshot.copies.iter().enumerate() {
         let bytes = |file: &str| view.files.get(file).and_then(|content| content.bytes());
         match bytes("vault.json") {
+            // In a founding each copy gets its mark first.
+            None if ceremonies.is_empty() && view.mark().is_some_and(|mark| mark.vault == snapshot.vault) => {
+                let what = "is missing: `claviger found` was interrupted while it laid the copies out";
+                let hint = "run `claviger found` again, with the same policy and enrolments";
+                findings.note(copy, "vault.json".to_owned(), what, hint);
+            }
             None => findings.wrong(copy, "vault.json".to_owned(), "is missing", OTHER_COPY),
             Some(bytes) if Digest::of(bytes) == snapshot.vault => {}
             Some(bytes) => {
