@@ -134,6 +134,14 @@ pub enum VaultError {
         /// The first of these files.
         files: Vec<String>,
     },
+    /// The directory in which a copy was to be made is not there.
+    #[error("cannot make {}: {} is not there", copy.display(), missing.display())]
+    NoParent {
+        /// The new copy.
+        copy: PathBuf,
+        /// The first directory on the way to it that is missing.
+        missing: PathBuf,
+    },
     /// A new vault cannot be made in a directory that has something in it.
     #[error("{} is not empty, so no vault is made there (found {found})", copy.display())]
     NotEmpty {
@@ -284,6 +292,9 @@ impl Advice for VaultError {
             }
             Self::InUse { .. } => "finish or stop the other claviger first",
             Self::Same { .. } => "give each copy once; copies belong on different media",
+            Self::NoParent { .. } => {
+                "check that the medium is mounted; if the directory is to be a new one, make it first: nothing was written"
+            }
             Self::NotEmpty { .. } => {
                 "give a new or empty directory; an interrupted founding goes on with the same copies, enrolments and policy"
             }
@@ -339,6 +350,7 @@ impl Advice for VaultError {
             | Self::Unmarked { .. }
             | Self::InUse { .. }
             | Self::Same { .. }
+            | Self::NoParent { .. }
             | Self::NotEmpty { .. }
             | Self::Occupied { .. }
             | Self::Nested { .. }

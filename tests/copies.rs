@@ -266,7 +266,7 @@ fn a_full_and_a_read_only_medium() {
         assert_eq!(seen.expect(0, &[word]).shown, [SECRET]);
         assert_eq!(generation(&scene, &["third"]), before.0);
         let seen = where_mounted(&scene, mount, &["status"], &ALL);
-        seen.expect(0, &[word, "NOT A BACKUP", "claviger copy sync"]);
+        seen.expect(1, &[word, "NOT A BACKUP", "claviger copy sync", "1 copy given here is no backup"]);
         let seen = where_mounted(&scene, mount, &["copy", "sync"], &ALL);
         seen.expect(2, &["2 of 3 copies are up to date", "NOT UP TO DATE: cannot", why, "then run the command again"]);
         brings_up_to_date(&scene, &ALL);
@@ -483,13 +483,13 @@ fn a_copy_made_by_hand_gets_a_mark_of_its_own_after_the_other_has_all_it_has() {
     std::fs::remove_dir(dir.join("copy/generations/000003/COMMIT")).unwrap();
 
     let (_, said) = scene.verify(&["vault", "copy", "clone"]);
-    assert!(flat(&said).contains("HAS THE MARK OF"), "{said}");
+    assert!(flat(&said).contains("HAS THE SAME MARK AS"), "{said}");
     let said = flat(&{
         let (code, said) = copy(&scene, "sync", &["vault", "copy", "clone"]);
         assert_eq!(code, 0, "{said}");
         said
     });
-    assert!(said.contains("got a mark of its own: it had the one of"), "{said}");
+    assert!(said.contains("got a mark of its own: it had the same mark as"), "{said}");
     assert_eq!(id("copy"), kept);
     assert_ne!(id("clone"), kept);
     assert!(
@@ -862,4 +862,59 @@ fn bringing_copies_up_to_date_is_cut_anywhere() {
         },
     );
     assert!(points > 60);
+}
+
+#[test]
+fn a_lone_copy_with_a_damaged_mark_is_not_gone_on_with_but_mended() {
+    let scene = Scene::new(2, 3);
+    let mark = scene.place.path("vault").join("copy.json");
+    std::fs::write(&mark, b"{").unwrap();
+    let before = crew::tree(&scene.place.path(""));
+    let mut people = People::of(&[0, 1]);
+    let held = site(&scene).hold(Command::Recover, &["vault"], &mut people).expect_err("no copy can be written");
+    assert_eq!((held.exit(), people.pins_given), (Exit::Refused, 0), "{held}");
+    let command = format!("To mend it, stop here and run: claviger copy sync {}", scene.place.text("vault"));
+    assert!(people.screen.contains(&command) && !people.screen.contains("\"go\""), "{}", people.screen);
+    assert!(crew::tree(&scene.place.path("")) == before);
+    let (_, said) = copy(&scene, "sync", &["vault"]);
+    assert!(said.contains("got a new mark"), "{said}");
+    let mut people = People::of(&[0, 1]).choosing(&["go"]);
+    site(&scene).hold(Command::Recover, &["vault"], &mut people).unwrap();
+    assert_eq!(people.shown, [SECRET]);
+}
+
+#[test]
+fn the_plan_says_on_how_many_copies_a_ceremony_goes_on() {
+    let scene = Scene::new(2, 3);
+    for one in ["vault", "copy"] {
+        damage_current(&scene, one, "shares/03-carol.age");
+    }
+    let mut people = People::of(&[0, 1]).choosing(&["go"]);
+    site(&scene).hold(Command::Recover, &["vault", "copy"], &mut people).unwrap();
+    let said = "Exception:   copies: expected 2 copies; 1 copy, which would not do alone";
+    assert!(people.screen.contains(said), "{}", people.screen);
+    assert_eq!(people.shown, [SECRET]);
+}
+
+#[test]
+fn copies_that_agree_on_what_is_wrong_are_not_called_right() {
+    let scene = Scene::new(2, 3);
+    let both = ["vault", "copy"];
+    for one in both {
+        std::fs::remove_file(scene.place.path(one).join("generations/000002/COMMIT")).unwrap();
+    }
+    let (code, said) = copy(&scene, "sync", &both);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.starts_with("WRONG on every copy: ") && !said.contains("as it was signed"), "{said}");
+}
+
+#[test]
+fn a_copy_is_not_made_where_the_medium_is_not_mounted() {
+    let scene = Scene::new(2, 3);
+    let before = crew::tree(&scene.place.path(""));
+    let (code, said) = copy(&scene, "add", &["vault", "stick/one/copy"]);
+    let missing = format!("{} is not there", scene.place.text("stick"));
+    assert!(code == 2 && said.contains(&missing) && said.contains("check that the medium is mounted"), "{said}");
+    assert!(!said.contains("os error"), "{said}");
+    assert!(crew::tree(&scene.place.path("")) == before);
 }

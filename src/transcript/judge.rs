@@ -5,6 +5,7 @@ mod collect;
 mod files;
 mod findings;
 mod follow;
+mod hidden;
 mod line;
 mod outside;
 mod verdict;
@@ -24,6 +25,7 @@ use crate::error::{Advice, Exit};
 
 pub use alone::{serves_alone, serves_generation_alone};
 pub use follow::{FollowError, check_manifest_follows, check_plan_follows};
+pub use hidden::CommitSign;
 
 /// How far above the highest number that k custodians approved a number may be that fewer stand behind, or one token.
 pub const NUMBER_WINDOW: u64 = 1 << 32;
@@ -140,6 +142,8 @@ pub struct GenerationState {
     more_closings: Vec<Signed<Closing>>,
     /// The custodians who still hold a share key of it, ascending.
     pub holders: Vec<u8>,
+    /// The custodians whose share envelope stands on a copy, right in every byte, ascending.
+    pub shares_here: Vec<u8>,
     /// Places in [`Judgement::copies`] of the copies that have every file of it, right in every byte.
     pub complete_on: Vec<usize>,
 }
@@ -217,6 +221,12 @@ impl Judgement {
         self.line().last().ok_or(JudgeError::NotFounded)
     }
 
+    /// Whether this vault has been founded: generation 1 is committed, or a later one was begun.
+    pub fn is_founded(&self) -> bool {
+        let later = self.ceremonies.values().any(|(plan, _)| plan.generation > 1);
+        later || self.generations.iter().any(|state| state.committed)
+    }
+
     /// The committed generations, from 1 to the last before an unsettled fork.
     pub fn line(&self) -> impl DoubleEndedIterator<Item = &GenerationState> {
         self.line.iter().map(|&place| &self.generations[place])
@@ -242,19 +252,6 @@ impl Judgement {
         let mut tips: Vec<_> = committed().filter(|state| !followed(state) && branched(state)).collect();
         tips.sort_by_key(|tip| (std::cmp::Reverse(tip.manifest.plan.number), tip.digest));
         tips
-    }
-
-    /// Whether something is wrong on copy `place` with what would commit this ceremony there: it may have been right.
-    pub fn may_hide_a_commit(&self, place: usize, ceremony: &Digest) -> bool {
-        let Some(directory) = self.directory_of(place, ceremony) else { return false };
-        let directory = format!("generations/{directory}");
-        let hides = |file: &str| {
-            let below = file.strip_prefix(&directory);
-            file == "generations" || matches!(below, Some("" | "/COMMIT" | "/manifest.json"))
-        };
-        let copy = Some(self.copies[place].path.as_str());
-        let mut wrong = self.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
-        wrong.any(|finding| finding.copy.as_deref() == copy && hides(&finding.file))
     }
 
     /// The last ratified generation of the line.

@@ -31,7 +31,7 @@ pub enum Unmarked {
     },
     /// It has one, and is to be made a copy: by hand, it may have been copied from one that is not here and has the same.
     Unsure,
-    /// It has the mark of another copy, from which it was copied by hand.
+    /// It has the mark of another copy: one of the two was copied by hand.
     Cloned {
         /// The copy that keeps it.
         of: PathBuf,

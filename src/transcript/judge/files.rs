@@ -53,6 +53,19 @@ impl<'a> Bench<'a, '_> {
         self.missing(&good, &bad, findings)
     }
 
+    /// The custodians whose envelope stands in a directory of the ceremony as the manifest names it.
+    pub fn shares(&self) -> Vec<u8> {
+        let Some(state) = self.state else { return Vec::new() };
+        let stands = |index: u8, digest: Digest| {
+            let stem = self.ceremony.plan.custodian(index).map(|entry| entry.stem()).unwrap_or_default();
+            let share = GenerationFile::Share(&stem);
+            let mut files = self.ceremony.dirs.iter().flat_map(|dir| &dir.files);
+            files.any(|(file, content)| *file == share && content.digest() == digest)
+        };
+        let envelopes = state.manifest.envelopes.iter();
+        envelopes.filter(|envelope| stands(envelope.index, envelope.digest)).map(|envelope| envelope.index).collect()
+    }
+
     fn name(&self, dir: &Dir<'a>, findings: &mut Findings<'a>) {
         let plan = &self.ceremony.plan;
         let plain = crate::transcript::place::generation_directory(plan.generation);

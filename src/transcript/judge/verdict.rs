@@ -33,7 +33,9 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         let bench = Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, followed, dead };
         let counts = bench.look(&mut findings);
         let whole = (0..counts.len()).filter(|copy| counts[*copy] == Some(0)).collect();
+        let shares = bench.shares();
         if let Some(place) = place {
+            generations[place].shares_here = shares;
             generations[place].complete_on = whole;
         }
         missing.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count.unwrap_or_default());
