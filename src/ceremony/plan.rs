@@ -149,6 +149,11 @@ pub(super) fn exceptions(setting: &Setting<'_>, sofar: &Sofar) -> Vec<Exception>
         let happened = format!("the clock says {}", Time::now());
         exception(ExceptionKind::Clock, format!("a time after {last}"), happened, String::new())
     }));
+    if setting.policy_is_lost {
+        let expected = "the policy that was approved".to_owned();
+        let happened = "no copy here has it, and the strictest rules hold".to_owned();
+        exceptions.push(exception(ExceptionKind::Preflight, expected, happened, String::new()));
+    }
     exceptions.extend(setting.weaknesses.iter().map(|weakness| {
         // A machine may have any number of interfaces; a plan takes texts of a limited length only.
         let happened = weakness.chars().take(MAX_TEXT).collect();
