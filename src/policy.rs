@@ -141,13 +141,13 @@ impl Policy {
             })?;
         }
         Ok(Self {
-            copies: file.positive("copies", parsed.copies, 2)?,
+            copies: file.positive("copies", parsed.copies, COPIES)?,
             grant_limit: match &parsed.grant_limit {
                 Some(limit) => file.located("grant_limit", limit, duration(limit.get_ref()))?,
-                None => 4 * 60 * 60,
+                None => GRANT_LIMIT,
             },
-            check_days: file.positive("check_days", parsed.check_days, 90)?,
-            rotate_days: file.positive("rotate_days", parsed.rotate_days, 365)?,
+            check_days: file.positive("check_days", parsed.check_days, CHECK_DAYS)?,
+            rotate_days: file.positive("rotate_days", parsed.rotate_days, ROTATE_DAYS)?,
             password: match &parsed.password {
                 Some(rule) => {
                     let PasswordText { length, alphabet } = rule.get_ref();
@@ -165,6 +165,37 @@ impl Policy {
             attestation: parsed.attestation,
             attestation_roots: parsed.attestation_roots.into_iter().map(Spanned::into_inner).collect(),
         })
+    }
+}
+
+/// On how many media a commit must be where the policy says nothing.
+const COPIES: u8 = 2;
+/// Days after which a check is overdue, likewise.
+const CHECK_DAYS: u16 = 90;
+/// Days after which a rotation is overdue, likewise.
+const ROTATE_DAYS: u16 = 365;
+/// The longest grant where the policy says nothing, in seconds.
+const GRANT_LIMIT: i64 = 4 * 60 * 60;
+
+impl Policy {
+    /// What holds where no copy has the policy that was approved: what a policy says by default, and keys must be attested
+    /// by the maker. `threshold` is what the custodians approved; it is at least 2.
+    pub fn strictest(threshold: u8) -> Self {
+        Self {
+            name: "(its policy is not here)".to_owned(),
+            owner: "(its policy is not here)".to_owned(),
+            threshold,
+            copies: COPIES,
+            media: Vec::new(),
+            grant_limit: GRANT_LIMIT,
+            separate_roles: true,
+            touch: Touch::Always,
+            attestation: Attestation::Required,
+            attestation_roots: Vec::new(),
+            check_days: CHECK_DAYS,
+            rotate_days: ROTATE_DAYS,
+            password: PasswordRule::default(),
+        }
     }
 }
 

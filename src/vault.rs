@@ -75,6 +75,12 @@ pub enum VaultError {
         /// It has too little room for one more generation.
         full: bool,
     },
+    /// The copy has the mark of another one that is here, so that no plan can name it, and nothing is written there.
+    #[error("nothing is written to {}: it has the mark of another copy", copy.display())]
+    Twin {
+        /// The copy.
+        copy: PathBuf,
+    },
     /// A copy that was there when the copies were opened is not there any more, or is of another vault now.
     #[error("a copy was taken away or exchanged while it was in use")]
     Changed,
@@ -281,6 +287,9 @@ impl Advice for VaultError {
                 "make room on it (nothing that is in the vault), or use another medium: `claviger copy add`"
             }
             Self::SetAside { .. } => "remount it for writing, or use another medium: `claviger copy add`",
+            Self::Twin { .. } => {
+                "it was copied by hand; `claviger copy sync` with both brings it up to date and gives it a mark of its own"
+            }
             Self::InUse { .. } => "finish or stop the other claviger first",
             Self::Same { .. } => "give each copy once; copies belong on different media",
             Self::NoParent { .. } => {
@@ -348,6 +357,7 @@ impl Advice for VaultError {
             | Self::OtherVault { .. }
             | Self::NotHere { .. }
             | Self::SetAside { .. }
+            | Self::Twin { .. }
             | Self::NotRegular { .. }
             | Self::Path { .. }
             | Self::Io { .. }

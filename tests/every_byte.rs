@@ -19,6 +19,8 @@ mod files;
 mod flips;
 #[path = "every_byte/given.rs"]
 mod given;
+#[path = "every_byte/opened.rs"]
+mod opened;
 #[path = "every_byte/vaults.rs"]
 mod vaults;
 

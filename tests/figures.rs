@@ -214,6 +214,7 @@ fn the_program_itself_in_a_recover_with_twenty_items() {
         source: &mut source,
         room: &mut room,
         weaknesses: Vec::new(),
+        policy_is_lost: false,
     };
     recover(&mut setting, &request, &Target::Screen).unwrap();
     let total = start.elapsed();

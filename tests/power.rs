@@ -70,8 +70,20 @@ impl Story {
         let add = copy::Add { paths: paths(&["vault", "copy", "third"]), vault: vault() };
         journals.push(record("copy add", &dir, || copy::Copy::Add(add).run().unwrap()));
         std::fs::remove_dir_all(dir.join("copy/generations/000003")).unwrap();
-        let sync = copy::Sync { paths: paths(&COPIES), vault: vault() };
-        journals.push(record("copy sync", &dir, || copy::Copy::Sync(sync).run().unwrap()));
+        journals.push(record("copy sync", &dir, || sync_copies(&dir)));
+        let damaged = damage(&dir.join("copy"));
+        // Only the head of an unfinished file got to this copy, as FAT may leave it.
+        std::fs::write(dir.join("copy/generations/000003/shares/01-alice.age"), b"").unwrap();
+        let mut repair = record(REPAIR, &dir, || sync_copies(&dir));
+        repair.damaged = damaged.into_iter().map(|file| format!("copy/{file}")).collect();
+        // Directories in which something else is stay: nothing but its own sync says that a file in them is gone.
+        for directory in ["generations", "generations/000003/approvals", "generations/000003/closings", "records"] {
+            std::fs::write(dir.join("third").join(directory).join("note.txt"), "a stranger").unwrap();
+        }
+        let remove = copy::Remove { paths: paths(&["vault", "copy", "third"]), vault: vault() };
+        let mut remove = record("copy remove", &dir, || remove.run(&mut People::of(&[])).unwrap());
+        remove.withdrawn = Some("third");
+        journals.extend([repair, remove]);
         Self { place, journals }
     }
 
@@ -92,6 +104,28 @@ impl Story {
         let second = record(name, dir.path(), || assert_eq!(hold(&site, next, &[0, 2]), [SECRET]));
         first.killed(until, second)
     }
+}
+
+/// A `copy sync` that finds files damaged.
+const REPAIR: &str = "copy sync that repairs";
+
+/// Changes a byte of several files of a copy: one of each kind of repair, and the mark.
+fn damage(copy: &std::path::Path) -> Vec<String> {
+    let generation = |file: &str| format!("generations/000003/{file}");
+    let item = generation(&format!("items/{ITEM}.age"));
+    let files = [generation("COMMIT"), generation("approvals/01-alice.json"), item];
+    let files: Vec<String> = files.into_iter().chain(["policy.toml".to_owned(), "copy.json".to_owned()]).collect();
+    for file in &files {
+        let mut bytes = std::fs::read(copy.join(file)).unwrap();
+        bytes[9] ^= 1;
+        std::fs::write(copy.join(file), bytes).unwrap();
+    }
+    files
+}
+
+fn sync_copies(dir: &std::path::Path) {
+    let paths = COPIES.iter().map(|copy| dir.join(copy)).collect();
+    copy::Copy::Sync(copy::Sync { paths, vault: VaultArguments { expect: None } }).run().unwrap();
 }
 
 fn seal(place: &crew::Place) {
@@ -261,6 +295,9 @@ fn go_on(place: &crew::Place, journal: &Journal, survivors: Vec<(String, Files, 
             std::fs::copy(place.path(input), desk.path().join(input)).unwrap();
         }
         let site = Site { dir: desk.path().to_owned() };
+        if journal.name == REPAIR {
+            sync_copies(&site.dir);
+        }
         finish(&site, &name, journal.name == "found");
         count += 1;
     }

@@ -115,3 +115,43 @@ fn attempts_that_are_broken_off_do_not_fill_the_slots() {
     assert_eq!(scene.keys(0).len(), before);
     assert_eq!(scene.verify(&VAULTS).0, 0);
 }
+
+#[test]
+fn a_policy_that_no_copy_has_right_keeps_nobody_from_recovering() {
+    for damage in [false, true] {
+        let scene = Scene::new(2, 3);
+        let approved = std::fs::read(scene.place.path("vault/policy.toml")).unwrap();
+        for vault in VAULTS {
+            let path = scene.place.path(vault).join("policy.toml");
+            if damage { std::fs::write(path, "threshold = 1").unwrap() } else { std::fs::remove_file(path).unwrap() }
+        }
+        let stopped = scene.hold_with(&RECOVER, &VAULTS, Crew::of(&[0, 1]).choosing(&["stop"]));
+        let texts = ["No copy here has that policy.", "Nothing that was sealed is lost", "answer `go`"];
+        stopped.expect(1, &texts).reveals_nothing();
+        let seen = scene.hold_with(&RECOVER, &VAULTS, Crew::of(&[0, 1]).choosing(&["go"]));
+        let exception = "Exception: the machine: expected the policy that was approved; no copy here has it, and the strictest rules hold";
+        assert_eq!(seen.expect(0, &[exception]).shown, [SECRET]);
+        // Interrupted after the commit: it is finished the same way.
+        let mut terminal = scene.start(&RECOVER, &VAULTS);
+        let mut crew = Crew::of(&[0, 1]).choosing(&["go"]);
+        crew.hold_until(&mut terminal, "Round 2");
+        terminal.expect(crew::PIN);
+        terminal.kill();
+        terminal.expect_exit(128 + 9);
+        let seen = scene.hold_with(&["resume"], &VAULTS, Crew::of(&[0, 2]).choosing(&["go"]));
+        assert_eq!(seen.code, 4, "bob's key of the generation before lives:\n{}", seen.screen);
+        let seen = scene.hold_with(&["resume"], &VAULTS, Crew::of(&[0, 1]).choosing(&["go"]));
+        assert_eq!(seen.expect(0, &[]).shown, [SECRET]);
+        // The file is wrong all the same, and the policy is the one that was approved.
+        let (code, said) = scene.verify(&VAULTS);
+        assert!(code == 1 && said.contains("policy.toml"), "{code}: {said}");
+        let state = scene.judgement(&VAULTS);
+        assert_eq!(state.current().unwrap().manifest.plan.policy, state.founding.policy);
+        for vault in VAULTS {
+            std::fs::write(scene.place.path(vault).join("policy.toml"), &approved).unwrap();
+        }
+        assert_eq!(scene.verify(&VAULTS).0, 0);
+        scene.recovers(&VAULTS, &[1, 2]);
+        scene.no_try_was_lost();
+    }
+}

@@ -340,7 +340,9 @@ impl Advice for CeremonyError {
             }
             Self::Threshold { .. } => "change `threshold` in the policy",
             Self::Root(_) => "the policy must hold the root as PEM, from -----BEGIN CERTIFICATE----- on",
-            Self::PolicyChanged => "put the policy.toml back that belongs to this vault; any other copy has it",
+            Self::PolicyChanged => {
+                "put the policy.toml back that belongs to this vault, or bring a copy that has it; if none has, run the command again and answer `go`"
+            }
             Self::NotExtinct { .. } => "bring one of them; nothing is revealed before",
             Self::Command { .. } => "mend the command, or use the screen or --out FILE",
             Self::AfterCommit { generation, source } => {

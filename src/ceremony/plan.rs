@@ -132,9 +132,7 @@ fn writable_ids(
 
 /// Places in [`Judgement::copies`] of the copies that are written to.
 pub(super) fn writable(copies: &Copies, judgement: &Judgement) -> Vec<usize> {
-    let media = copies.media();
-    let writable = media.iter().filter(|medium| medium.writable && !medium.full);
-    let paths: Vec<String> = writable.map(|medium| medium.path.display().to_string()).collect();
+    let paths: Vec<String> = copies.written_to().iter().map(|path| path.display().to_string()).collect();
     (0..judgement.copies.len()).filter(|place| paths.contains(&judgement.copies[*place].path)).collect()
 }
 
@@ -160,6 +158,11 @@ pub(super) fn exceptions(setting: &Setting<'_>, sofar: &Sofar) -> Vec<Exception>
         let happened = format!("the clock says {}", Time::now());
         exception(ExceptionKind::Clock, format!("a time after {last}"), happened, String::new())
     }));
+    if setting.policy_is_lost {
+        let expected = "the policy that was approved".to_owned();
+        let happened = "no copy here has it, and the strictest rules hold".to_owned();
+        exceptions.push(exception(ExceptionKind::Preflight, expected, happened, String::new()));
+    }
     exceptions.extend(setting.weaknesses.iter().map(|weakness| {
         // A machine may have any number of interfaces; a plan takes texts of a limited length only.
         let happened = weakness.chars().take(MAX_TEXT).collect();

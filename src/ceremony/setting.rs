@@ -23,6 +23,8 @@ pub struct Setting<'s> {
     pub judgement: Judgement,
     /// The vault's policy, its digest checked.
     pub policy: Policy,
+    /// No copy here has it: `policy` is [`Policy::strictest`].
+    pub policy_is_lost: bool,
     /// Attestation roots: the maker's and the policy's.
     pub roots: Roots,
     /// The tokens.

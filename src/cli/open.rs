@@ -8,8 +8,8 @@ use crate::interrupt;
 use crate::policy::Policy;
 use crate::process;
 use crate::report;
-use crate::room::Room;
 use crate::room::terminal::Terminal;
+use crate::room::{Room, Way};
 use crate::token::attestation::Roots;
 use crate::token::channel::Source;
 use crate::transcript::{Judgement, Severity, judge};
@@ -109,25 +109,54 @@ pub fn hold_in<'s>(
     for failure in vault.copies.settle(&snapshot, &vault.judgement) {
         room.warn(&format!("{}: {}.", failure.copy.display(), crate::error::sentence(&failure.error)));
     }
-    let policy = policy(&vault)?;
-    introduce(&vault, &policy, room)?;
+    let found = policy(&vault);
+    introduce(&vault, found.as_ref().ok(), room)?;
+    let policy_is_lost = found.is_err();
+    let policy = found.or_else(|error| without_policy(&vault, error, room))?;
     let roots = Roots::new(&policy.attestation_roots).map_err(CeremonyError::from)?;
     let mut source = source()?;
     let OpenVault { copies, judgement } = vault;
     let weaknesses = if judgement.practice { Vec::new() } else { process::weaknesses() };
-    let mut setting = Setting { copies: &copies, judgement, policy, roots, source: source.as_mut(), room, weaknesses };
+    let mut setting = Setting {
+        copies: &copies,
+        judgement,
+        policy,
+        roots,
+        source: source.as_mut(),
+        room,
+        weaknesses,
+        policy_is_lost,
+    };
     ceremony(&mut setting)
 }
 
+/// No copy here has the policy that was approved. That is no reason to keep k custodians from a credential: they may go on
+/// with the strictest rules, and a plan names that as an exception.
+fn without_policy(vault: &OpenVault, error: Failure, room: &mut dyn Room) -> Result<Policy, Failure> {
+    let k = vault.judgement.current().map_or(vault.judgement.founding.k, |current| current.manifest.plan.k);
+    let policy = Policy::strictest(k);
+    room.warn(&format!("{}. No copy here has that policy.", crate::error::sentence(&error)));
+    room.say(&format!(
+        "Nothing that was sealed is lost. The policy stays the one that was approved: put it back when you have it. Without it the strictest rules hold: {} copies, grants of at most {} hours, requester and approvers are different people, keys are attested by their maker and want a touch, passwords are made by the default rule.",
+        policy.copies,
+        policy.grant_limit / 3600
+    ));
+    let stop = Way { word: "stop", meaning: "stop here, and come back with a copy that has it, or with the file" };
+    let go =
+        Way { word: "go", meaning: "go on without it; the plan names that as an exception that k custodians approve" };
+    if room.choose("The policy is not here. What now?", &[stop, go])? == 0 { Err(error) } else { Ok(policy) }
+}
+
 /// Which vault this is, and what is wrong with its copies.
-fn introduce(vault: &OpenVault, policy: &Policy, room: &mut dyn Room) -> Result<(), Failure> {
+fn introduce(vault: &OpenVault, policy: Option<&Policy>, room: &mut dyn Room) -> Result<(), Failure> {
     let judgement = &vault.judgement;
     if judgement.practice {
         room.warn("A DRILL: this vault was founded with software tokens, and protects nothing.");
     }
     let own_digest = || process::own_digest().map_or_else(|_| "not readable".to_owned(), |digest| digest.to_string());
     room.say(&format!("claviger {}, SHA-256 of this program: {}", env!("CARGO_PKG_VERSION"), own_digest()));
-    room.say(&format!("Vault \"{}\": {}", policy.name, judgement.vault.words()));
+    let name = policy.map_or_else(String::new, |policy| format!(" \"{}\"", policy.name));
+    room.say(&format!("Vault{name}: {}", judgement.vault.words()));
     let wrong: Vec<_> = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).collect();
     for finding in &wrong {
         let copy = finding.copy.as_deref().unwrap_or("every copy");

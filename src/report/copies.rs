@@ -163,6 +163,9 @@ fn write_done(page: &mut Page, copy: &SyncedCopy) {
         Some(Unmarked::Damaged) => page.below(
             "got a new mark, for the one it had was damaged. A ceremony that was begun on it and never committed can be ended by an exception only",
         ),
+        Some(Unmarked::Unsure) => page.below(
+            "got a mark of its own: it had one already, which another directory may have as well. A ceremony that was begun on it and never committed can be ended by an exception only",
+        ),
         Some(Unmarked::Cloned { of }) => page.below(&format!(
             "got a mark of its own: it had the same mark as {}, for one of the two was copied by hand",
             of.display()

@@ -144,6 +144,7 @@ impl SoftCard {
             serial: options.serial,
             pin: Secret::new(pin::DEFAULT_PIN, 3),
             puk: Secret::new(pin::DEFAULT_PUK, 3),
+            refused_pins: 0,
             management: default_management(options.firmware),
             keys: Default::default(),
             objects: Default::default(),
@@ -199,6 +200,11 @@ impl SoftCard {
     /// What the card was asked for so far.
     pub fn statistics(&self) -> Statistics {
         self.statistics
+    }
+
+    /// How often it refused a PIN since it was made: a good PIN afterwards does not set this back, nor does RESET.
+    pub fn refused_pins(&self) -> u64 {
+        self.state.refused_pins
     }
 
     /// Waits for a touch if `policy` (1 never, 2 always, 3 cached) wants one now.

@@ -100,7 +100,7 @@ pub struct Unfinished {
 pub enum Fate {
     /// Its manifest is committed and in the line.
     Committed,
-    /// It is recorded as abandoned, and no COMMIT of it is known.
+    /// A plan that k custodians approved declares it abandoned, and no COMMIT of it is known.
     Abandoned,
     /// A ratified generation stands where its own would, or later: it can never be gathered, or never be ratified.
     DeadSibling,
@@ -162,7 +162,8 @@ pub struct CopyState {
     pub path: String,
     /// Its id, if it has a good mark.
     pub id: Option<Nonce16>,
-    /// Number of files that other copies have and this one has not.
+    /// Number of files that other copies have and this one should have and has not: those of a ceremony without COMMIT belong
+    /// only on the copies that it was begun on.
     pub missing: usize,
     /// Something on it is wrong.
     pub wrong: bool,
@@ -275,13 +276,18 @@ impl Judgement {
         made.find(|generation| generation.committed).or(first)
     }
 
+    /// Whether a COMMIT of this ceremony is on any copy.
+    pub fn has_a_commit(&self, ceremony: &Digest) -> bool {
+        self.generations.iter().any(|generation| generation.ceremony == *ceremony && generation.commit)
+    }
+
     /// The custodians who still hold a share key of this generation, ascending.
     pub fn holders(&self, manifest: &Digest) -> &[u8] {
         self.generation(manifest).map_or(&[], |generation| &generation.holders)
     }
 
-    /// Whether this ceremony is recorded as abandoned: by a signed record, or by a plan that k custodians approved.
-    /// False if it turned out to be committed.
+    /// Whether this ceremony is declared abandoned by a plan that k custodians approved; a record of that alone is one
+    /// custodian's word. False if it turned out to be committed.
     pub fn is_abandoned(&self, ceremony: &Digest) -> bool {
         self.abandoned.contains(ceremony) && self.knows_ceremony(ceremony) != Some(Fate::Committed)
     }

@@ -34,8 +34,7 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
         let view = read::view(copy)?;
         let fits = view.mark().is_some_and(|mark| mark.vault == vault);
         // A mark without a founding body is of a founding that was interrupted, and may name another vault.
-        let taken = view.files.contains_key(VAULT) && view.files.contains_key(COPY);
-        if !fits && !taken {
+        if !(fits || view.files.contains_key(VAULT) && view.files.contains_key(COPY)) {
             let id = Nonce16::random().map_err(|_| VaultError::Random)?;
             write::write_over(copy, COPY, &CopyMark::new(id, vault).encode())?;
         }

@@ -64,6 +64,12 @@ pub enum Sync {
     DirectoryName,
     /// That a name is gone.
     Removal,
+    /// The contents of a file that is to take the place of a wrong one, before that one goes.
+    ReplacementContents,
+    /// The name that such a file has until it is finished, before the wrong one goes.
+    ReplacementName,
+    /// That a wrong or empty file is gone, before another gets its name: FAT could have two files of that name.
+    ReplacedRemoval,
     /// The contents of a file that stood there already.
     StandingContents,
     /// The name of a file that stood there already.

@@ -74,15 +74,22 @@ impl<'a> Part<'a> {
     /// merging mends; never half of one.
     pub fn replace(self) -> Result<Digest, VaultError> {
         let error = |error: Errno| self.copy.error(&self.relative, "write", error);
-        let ready = self.file.sync(Sync::Contents).and_then(|()| self.directory.sync(Sync::Name)).map_err(error);
-        let ready = ready.and_then(|()| remove(self.copy, &self.relative));
-        match ready {
-            Ok(_) => self.finish(),
+        let contents = self.file.sync(Sync::ReplacementContents);
+        let ready = contents.and_then(|()| self.directory.sync(Sync::ReplacementName)).map_err(error);
+        let removed =
+            ready.and_then(|()| self.clear().map_err(|error| self.copy.error(&self.relative, "remove", error)));
+        match removed {
+            Ok(()) => self.finish(),
             Err(error) => {
                 self.give_up();
                 Err(error)
             }
         }
+    }
+
+    /// Removes what has the name, if anything has.
+    fn clear(&self) -> rustix::io::Result<()> {
+        if self.directory.remove(&self.name)? { self.directory.sync(Sync::ReplacedRemoval) } else { Ok(()) }
     }
 
     fn try_finish(&mut self, named: &mut bool) -> Result<Digest, VaultError> {
@@ -110,8 +117,7 @@ impl<'a> Part<'a> {
         };
         match self.directory.rename(&self.part(), &self.name) {
             Err(Errno::EXIST) if is_empty(self.copy.file_in(&self.directory, &self.name, &self.relative)?.as_ref()) => {
-                let renamed = self.directory.remove(&self.name);
-                renamed.and_then(|_| self.directory.rename(&self.part(), &self.name)).map_err(error)
+                self.clear().and_then(|()| self.directory.rename(&self.part(), &self.name)).map_err(error)
             }
             renamed => renamed.map_err(error),
         }

@@ -1,7 +1,7 @@
 //! What a ceremony did to its files and tokens, in order.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -53,6 +53,10 @@ pub struct Journal {
     pub events: Vec<Event>,
     /// Crashes before this event belong to another recording.
     pub from: usize,
+    /// Files that are damaged before; that is no news until they are replaced.
+    pub damaged: BTreeSet<String>,
+    /// The copy that is taken out of service.
+    pub withdrawn: Option<&'static str>,
 }
 
 /// Every file below `dir/ROOT`, by its path in `dir`.
@@ -107,7 +111,7 @@ pub fn record(name: &'static str, dir: &Path, act: impl FnOnce()) -> Journal {
     drop((listening, watch));
     let mut events = Rc::into_inner(events).unwrap().into_inner();
     events.push(Event::At(Moment::End));
-    Journal { name, before, tokens, events, from: 0 }
+    Journal { name, before, tokens, events, from: 0, damaged: BTreeSet::new(), withdrawn: None }
 }
 
 fn change(dir: &Path, operation: &Operation<'_>) -> Change {
@@ -141,7 +145,7 @@ impl Journal {
                 _ => events.push(event.clone()),
             }
         }
-        (Self { name: self.name, before: self.before.clone(), tokens: self.tokens.clone(), events, from }, first)
+        (self.with(self.name, events, from), first)
     }
 
     /// The process was killed before event `at`, and what followed is `next`: nothing but the medium's memory was between.
@@ -149,6 +153,11 @@ impl Journal {
         let mut events: Vec<Event> = self.events[..at].to_vec();
         let from = events.len();
         events.extend(next.events);
-        Self { name: next.name, before: self.before.clone(), tokens: self.tokens.clone(), events, from }
+        self.with(next.name, events, from)
+    }
+
+    fn with(&self, name: &'static str, events: Vec<Event>, from: usize) -> Self {
+        let (before, tokens, damaged) = (self.before.clone(), self.tokens.clone(), self.damaged.clone());
+        Self { name, before, tokens, events, from, damaged, withdrawn: self.withdrawn }
     }
 }

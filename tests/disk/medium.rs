@@ -5,8 +5,8 @@
 //! was not synced any part, in any order: all that POSIX promises. [`Model::Fat`] has no inodes: a name is written with size
 //! 0, the size comes with the sync of the file under that name, and a rename is a new name and the end of the old one.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use super::journal::{Change, Files};
@@ -75,6 +75,9 @@ pub struct Media {
 /// What a crash leaves, as places in lists; hashes stand for files.
 pub struct State {
     names: BTreeMap<String, (usize, Contents)>,
+    directories: BTreeSet<String>,
+    /// On FAT: a new file got a name from which another was not removed.
+    twice: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -180,8 +183,7 @@ impl Media {
     /// Whatever is not synced, and so may be lost: names, bytes, and on FAT sizes.
     fn doubts(&self) -> Vec<Doubt> {
         let mut doubts: Vec<Doubt> = (0..self.pending.len()).map(Doubt::Name).collect();
-        let known: std::collections::BTreeSet<usize> =
-            self.live.values().copied().filter(|node| *node != DIRECTORY).collect();
+        let known: BTreeSet<usize> = self.live.values().copied().filter(|node| *node != DIRECTORY).collect();
         doubts.extend(
             known
                 .iter()
@@ -245,6 +247,7 @@ impl Media {
     fn left(&self, doubts: &[Doubt], kept: &[bool], lost: Lost) -> State {
         let mut names = self.kept.clone();
         let mut ended: Vec<&str> = Vec::new();
+        let mut stays: Vec<(&str, usize)> = Vec::new();
         for (doubt, kept) in doubts.iter().zip(kept) {
             let Doubt::Name(at) = doubt else { continue };
             let effect = &self.pending[*at];
@@ -257,10 +260,15 @@ impl Media {
                     continue;
                 }
             }
-            if *kept {
-                take_effect(&mut names, effect, self.model);
+            match effect {
+                _ if *kept => take_effect(&mut names, effect, self.model),
+                Effect::End { path, node } => stays.push((path, *node)),
+                _ => {}
             }
         }
+        let stays_beside = |(path, node): &&(&str, usize)| names.get(*path).is_some_and(|name| name.node != *node);
+        let twice = stays.iter().filter(|_| self.model == Model::Fat).find(stays_beside).map(|(path, _)| *path);
+        let twice = twice.filter(|path| !path.ends_with(".part")).map(str::to_owned);
         let mut torn = Vec::new();
         for (doubt, kept) in doubts.iter().zip(kept) {
             match doubt {
@@ -283,7 +291,9 @@ impl Media {
             };
             left.insert(path.clone(), (name.node, contents));
         }
-        State { names: left }
+        let directories = names.iter().filter(|(path, name)| name.node == DIRECTORY && self.reaches(&names, path));
+        let directories = directories.map(|(path, _)| path.clone()).collect();
+        State { names: left, directories, twice }
     }
 
     fn reaches(&self, names: &BTreeMap<String, Name>, path: &str) -> bool {
@@ -297,10 +307,21 @@ impl Media {
         true
     }
 
+    /// Every file and directory as a person sees them now.
+    pub fn live(&self) -> impl Iterator<Item = &str> {
+        self.live.keys().map(String::as_str)
+    }
+
     /// The files that have their names now, by path.
     pub fn named(&self) -> impl Iterator<Item = (&str, usize)> {
         let files = self.live.iter().filter(|(path, node)| **node != DIRECTORY && !path.ends_with(".part"));
         files.map(|(path, node)| (path.as_str(), *node))
+    }
+
+    /// The file that is being written to take the place of this one, which has bytes and goes now: both by number.
+    pub fn replacement(&self, path: &str) -> Option<(usize, usize)> {
+        let old = *self.live.get(path).filter(|old| **old != DIRECTORY && !self.nodes[**old].bytes.is_empty())?;
+        Some((old, *self.live.get(&format!("{path}.part"))?))
     }
 
     /// Every file as a person sees it now.
@@ -353,9 +374,14 @@ impl State {
         named.find(|(_, (_, contents))| torn(contents)).map(|(path, _)| path.as_str())
     }
 
-    /// Something stands under that name.
+    /// A file or a directory stands under that name.
     pub fn names(&self, path: &str) -> bool {
-        self.names.contains_key(path)
+        self.names.contains_key(path) || self.directories.contains(path)
+    }
+
+    /// A name under which two files stand.
+    pub fn twice(&self) -> Option<&str> {
+        self.twice.as_deref()
     }
 
     /// Equal for equal states; what was never finished does not count.

@@ -9,7 +9,7 @@ use claviger::token::channel::{Channel, ChannelError};
 use claviger::token::custody;
 use claviger::token::piv::Piv;
 use claviger::token::soft::SoftCard;
-use claviger::transcript::{GenerationState, Judgement, RecordBody, Severity, judge};
+use claviger::transcript::{Finding, GenerationState, Judgement, RecordBody, Severity, judge};
 use claviger::vault::Copies;
 
 use super::harness::scene;
@@ -29,6 +29,9 @@ pub const RATIFIED: &str = "revealed only when ratified, and on record";
 pub const DURABLE: &str = "on the media when it must be";
 pub const WHOLE: &str = "a name has its file's bytes, or none";
 pub const GONE: &str = "removed for good";
+pub const LAST: &str = "what is replaced goes when its replacement is on the medium";
+pub const ONCE: &str = "a name stands once";
+pub const VOUCHED: &str = "a copy that has its mark has all its files";
 
 struct Likeness(SoftCard);
 
@@ -104,8 +107,17 @@ impl Desk {
         };
         // While a vault is being made, its copies get their marks one after the other.
         let unmarked = |file: &str| begun && file == "copy.json";
+        // What was damaged before is not replaced yet, or not there any more.
+        let damaged = |finding: &Finding| {
+            let Some(copy) = finding.copy.as_deref().and_then(|copy| Path::new(copy).file_name()?.to_str()) else {
+                return false;
+            };
+            let path = format!("{copy}/{}", finding.file);
+            let stands = files.get(&path);
+            journal.damaged.contains(&path) && (stands.is_none() || stands == journal.before.get(&path))
+        };
         let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
-        for finding in wrong.filter(|finding| !unmarked(&finding.file)) {
+        for finding in wrong.filter(|finding| !unmarked(&finding.file) && !damaged(finding)) {
             note(SOUND, format!("{}: {}", finding.file, finding.what));
         }
         match judgement.current() {

@@ -8,7 +8,7 @@ use claviger::vault::disk::Sync;
 
 use super::journal::{Change, Event, Files, Journal, Moment};
 use super::medium::{Media, Model, State};
-use super::promises::{Broken, DURABLE, Desk, GONE, Tokens, WHOLE, tokens};
+use super::promises::{Broken, DURABLE, Desk, GONE, LAST, ONCE, Tokens, VOUCHED, WHOLE, tokens};
 
 /// What a sweep found.
 #[derive(Default)]
@@ -91,24 +91,29 @@ impl<'j> Sweep<'j> {
         let mut media = Media::new(model, &journal.before);
         let mut outcome = Outcome::default();
         let mut now = journal.tokens.clone();
-        let mut required: BTreeMap<String, (usize, Moment)> = BTreeMap::new();
-        let (mut removed, mut revealed, mut ended) = (BTreeSet::new(), false, false);
+        let mut due = Due { withdrawn: withdrawn(journal, &media), ..Due::default() };
+        let mut revealed = false;
         for (at, event) in journal.events.iter().enumerate() {
             match event {
                 Event::Change(change) => {
-                    media.apply(change);
-                    if let Change::Remove(path) = change {
-                        required.remove(path);
-                        removed.insert(path.clone());
+                    match change {
+                        Change::Remove(path) => {
+                            due.required.remove(path);
+                            due.removed.insert(path.clone());
+                            due.replaced = media.replacement(path).map(|(old, new)| (path.clone(), old, new));
+                        }
+                        Change::Rename(..) => due.replaced = None,
+                        _ => {}
                     }
+                    media.apply(change);
                 }
                 Event::Tokens(files) => now = files.clone(),
                 Event::At(moment) => {
                     for (path, node) in media.named() {
-                        required.entry(path.to_owned()).or_insert((node, *moment));
+                        due.required.entry(path.to_owned()).or_insert((node, *moment));
                     }
                     revealed |= *moment == Moment::Reveal;
-                    ended = *moment == Moment::End;
+                    due.ended = *moment == Moment::End;
                 }
             }
             if at < start {
@@ -122,7 +127,7 @@ impl<'j> Sweep<'j> {
                 if broken.is_some() {
                     return;
                 }
-                broken = late(state, &required, &removed, ended, &media);
+                broken = late(state, &due, &media);
                 broken = broken.take().or_else(|| self.broken(&media, state, &now, journal, revealed));
                 if keep && broken.is_none() && self.is_new(state, &now) {
                     let name = format!("{} after event {at}, {model:?}", journal.name);
@@ -172,23 +177,52 @@ fn as_done(journal: &Journal, model: Model) -> (Journal, Option<usize>) {
     journal.without(|why, _| model != Model::Fat && why == Sync::NamedContents)
 }
 
-/// What is not on the media though it must be by now.
-fn late(
-    state: &State,
-    required: &BTreeMap<String, (usize, Moment)>,
-    removed: &BTreeSet<String>,
+/// What must be on the media by now, and what must not.
+#[derive(Default)]
+struct Due {
+    /// Files by path, and since when.
+    required: BTreeMap<String, (usize, Moment)>,
+    removed: BTreeSet<String>,
+    /// A file that was removed to make room for another, and that other, which has no name yet.
+    replaced: Option<(String, usize, usize)>,
+    /// The mark of the copy that is taken out of service, and all its files.
+    withdrawn: Option<(String, Vec<(String, usize)>)>,
+    /// The command is done.
     ended: bool,
-    media: &Media,
-) -> Option<Broken> {
+}
+
+fn withdrawn(journal: &Journal, media: &Media) -> Option<(String, Vec<(String, usize)>)> {
+    let root = format!("{}/", journal.withdrawn?);
+    let files = media.named().filter(|(path, _)| path.starts_with(&root));
+    Some((format!("{root}copy.json"), files.map(|(path, node)| (path.to_owned(), node)).collect()))
+}
+
+/// What is not on the media though it must be by now, or is and must not be.
+fn late(state: &State, due: &Due, media: &Media) -> Option<Broken> {
     if let Some(path) = state.torn() {
         return Some(Broken { promise: WHOLE, how: format!("{path} has other bytes") });
     }
-    let missing = required.iter().find(|(path, (node, _))| !state.has(path, *node));
+    if let Some(path) = state.twice() {
+        return Some(Broken { promise: ONCE, how: format!("two files are {path}") });
+    }
+    if let Some((path, old, new)) = &due.replaced
+        && !state.has(path, *old)
+        && !state.has(&format!("{path}.part"), *new)
+    {
+        return Some(Broken { promise: LAST, how: format!("{path} is gone, and what takes its place is not there") });
+    }
+    if let Some((mark, files)) = &due.withdrawn
+        && state.names(mark)
+        && let Some((path, _)) = files.iter().find(|(path, node)| !state.has(path, *node))
+    {
+        return Some(Broken { promise: VOUCHED, how: format!("{mark} is there, and {path} is not") });
+    }
+    let missing = due.required.iter().find(|(path, (node, _))| !state.has(path, *node));
     if let Some((path, (_, moment))) = missing {
         return Some(Broken { promise: DURABLE, how: format!("{path} is not there, since {moment:?}") });
     }
-    let live: BTreeSet<&str> = media.named().map(|(path, _)| path).collect();
-    let back = removed.iter().find(|path| ended && !live.contains(path.as_str()) && state.names(path));
+    let live: BTreeSet<&str> = media.live().collect();
+    let back = due.removed.iter().find(|path| due.ended && !live.contains(path.as_str()) && state.names(path));
     back.map(|path| Broken { promise: GONE, how: format!("{path} stands there again") })
 }
 

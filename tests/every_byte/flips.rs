@@ -4,7 +4,8 @@ use claviger::encoding::{Digest, Document};
 use claviger::transcript::{Approval, Checked, Closing, CopyMark, Manifest, Place, Plan, Record};
 use claviger::transcript::{Founding, GenerationFile, Half, Judgement, Signed};
 
-use crate::vaults::{Vault, claims_no_more, is_free, is_located, shares, stands, vaults, with};
+use crate::opened::Opener;
+use crate::vaults::{SCENE, Vault, claims_no_more, is_free, is_located, shares, stands, vaults, with};
 
 /// Whether everything is done, or a sample.
 pub fn complete() -> bool {
@@ -78,20 +79,22 @@ pub fn a_flipped_bit_is_found_and_located_and_proves_nothing() {
     println!("{flips} bits flipped under whole verdicts");
 }
 
-/// What a decision rests on is under a digest that somebody signed: each bit of each document and signature, all eight of
-/// every byte in the complete sweep. Either it does not read as a document at all, or its digest is another and the
-/// signature beside it is none over it.
+/// What a decision rests on is under a digest that somebody signed: each bit of each document, signature and sealed file, all
+/// eight of every byte in the complete sweep. Either the program does not read it or take it for what was signed, or it
+/// reads as something else, and the signature beside it is none over it.
 pub fn no_signature_covers_a_flipped_bit() {
     let (mut flips, mut read) = (0_u64, 0_u64);
-    let vault = vaults()[0];
-    let files = &vault.copies[0];
-    for (path, bytes) in files {
+    let (scene, vault) = (&SCENE.0, &SCENE.1);
+    let opener = Opener::new(vault, scene);
+    for (path, bytes) in vault.copies[0].iter().filter(|(path, _)| !is_free(path)) {
+        assert_ne!(is_believed(vault, &opener, path, bytes), None, "{path} as it is");
+        assert_ne!(is_believed(vault, &opener, path, bytes), Some(false), "{path} as it is");
         // Eight neighbours share a byte: an odd step goes through all bits.
         let step = if complete() { 1 } else { (bytes.len() * 8 / 60) | 1 };
         for bit in (0..bytes.len() * 8).step_by(step) {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            let reads = is_believed(vault, path, &changed);
+            let reads = is_believed(vault, &opener, path, &changed);
             assert_ne!(reads, Some(true), "{path} bit {bit} is covered by nothing");
             flips += 1;
             read += u64::from(reads == Some(false));
@@ -100,8 +103,9 @@ pub fn no_signature_covers_a_flipped_bit() {
     println!("{flips} bits flipped; {read} left a document that reads, and that nobody signed");
 }
 
-/// `None`: it does not read. `Some(true)`: it reads, and a signature or digest vouches for it.
-fn is_believed(vault: &Vault, path: &str, changed: &[u8]) -> Option<bool> {
+/// What the program makes of these bytes in the place of that file. `None`: they do not read. `Some(false)`: they read as
+/// something else than what stood there, or as nothing that anybody signed. `Some(true)`: they are believed.
+fn is_believed(vault: &Vault, opener: &Opener, path: &str, changed: &[u8]) -> Option<bool> {
     let files = &vault.copies[0];
     let twin = |from: &str, to: &str| files[&path.replace(from, to)].clone();
     let signed = |half: Half| match half {
@@ -110,12 +114,12 @@ fn is_believed(vault: &Vault, path: &str, changed: &[u8]) -> Option<bool> {
     };
     let founding = &vault.both.founding;
     let key = |index: u8| Some(founding.roster.get(usize::from(index).checked_sub(1)?)?.signing_key);
-    let named = |digest: Digest| digest == Digest::of(changed);
     match Place::of(path) {
-        Place::Vault => Founding::read(changed).ok().map(|_| named(vault.both.vault)),
-        Place::Policy => Some(named(founding.policy)),
+        // Another founding body is another vault.
+        Place::Vault => Founding::read(changed).ok().map(|read| read == *founding),
+        Place::Policy => opener.takes(path, changed, founding.policy).then_some(true),
         // Not signed: the id is only a name, which signed plans list.
-        Place::CopyMark => CopyMark::read(changed).ok().map(|_| named(Digest::of(&files[path]))),
+        Place::CopyMark => CopyMark::read(changed).ok().map(|mark| CopyMark::read(&files[path]).unwrap() == mark),
         Place::Record(digest, half) => {
             let (body, signature) = signed(half);
             let record = Signed::verify_by(&body, &signature, &vault.memory, |record: &Record| match record.by {
@@ -129,11 +133,13 @@ fn is_believed(vault: &Vault, path: &str, changed: &[u8]) -> Option<bool> {
         }
         Place::Generation(directory, file) => {
             let state = vault.both.generations.iter().find(|state| state.directory == directory).unwrap();
+            // Sealed files are found by the digest that the manifest names, and open with the right keys only as they are.
+            let sealed = |digest: Digest| {
+                (opener.takes(path, changed, digest) || opener.opens(state, path, changed)).then_some(true)
+            };
             match file {
-                GenerationFile::Plan => Plan::read(changed).ok().map(|plan| plan.digest() == state.ceremony),
-                GenerationFile::Manifest => {
-                    Manifest::read(changed).ok().map(|manifest| manifest.digest() == state.digest)
-                }
+                GenerationFile::Plan => Plan::read(changed).ok().map(|plan| plan == state.manifest.plan),
+                GenerationFile::Manifest => Manifest::read(changed).ok().map(|manifest| manifest == state.manifest),
                 GenerationFile::Commit => {
                     let parent =
                         vault.both.generations.iter().find(|parent| Some(parent.digest) == state.manifest.plan.parent);
@@ -151,12 +157,17 @@ fn is_believed(vault: &Vault, path: &str, changed: &[u8]) -> Option<bool> {
                     let by = |closing: &Closing| key(closing.index);
                     Signed::verify_by(&body, &signature, &vault.memory, by).ok().map(|_| true)
                 }
-                GenerationFile::Share(_) => Some(state.manifest.envelopes.iter().any(|entry| named(entry.digest))),
-                GenerationFile::Item(_) => Some(state.manifest.items.iter().any(|entry| named(entry.digest))),
-                GenerationFile::InboxIdentity => Some(named(state.manifest.inbox_identity)),
+                GenerationFile::Share(stem) => {
+                    let custodian = state.manifest.plan.roster.iter().find(|entry| entry.stem() == stem).unwrap();
+                    let envelope = state.manifest.envelopes.iter().find(|entry| entry.index == custodian.index);
+                    sealed(envelope.unwrap().digest)
+                }
+                GenerationFile::Item(name) => {
+                    sealed(state.manifest.items.iter().find(|item| item.name.as_str() == name).unwrap().digest)
+                }
+                GenerationFile::InboxIdentity => sealed(state.manifest.inbox_identity),
             }
         }
-        Place::Inbox(_) => Some(false),
-        Place::Part | Place::Unknown => panic!("{path} is in no vault"),
+        Place::Inbox(_) | Place::Part | Place::Unknown => panic!("{path} is of no vault, or free"),
     }
 }

@@ -71,7 +71,7 @@ pub fn people(held: &Held) {
 /// One state.
 pub fn state(world: &World, reader: &mut Reader) -> Result<(), String> {
     let cards = reader.cards(world);
-    if !cards.values().all(|card| card.tries == 3) {
+    if !cards.values().all(|card| card.tries == 3 && card.refused_pins == 0) {
         return Err("a PIN try was lost".to_owned());
     }
     let known = reader.ceremonies(world);

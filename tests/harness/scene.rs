@@ -11,7 +11,7 @@ use claviger::token::channel::Source;
 use claviger::token::custody;
 use claviger::token::piv::{Piv, SlotKey};
 use claviger::token::slot::Slot;
-use claviger::token::soft::SoftSource;
+use claviger::token::soft::{SoftCard, SoftSource};
 use claviger::transcript::Judgement;
 use claviger::vault::Copies;
 
@@ -165,10 +165,20 @@ impl Scene {
         (0..self.n).map(|index| self.with_token(index, |piv| piv.pin_tries().unwrap().unwrap())).collect()
     }
 
-    /// No token has lost a PIN try.
+    /// How many PINs each token ever refused: a good PIN makes the tries whole again, and not this.
+    pub fn refused_pins(&self) -> Vec<u64> {
+        let of = |index: usize| {
+            let bytes = std::fs::read(self.place.path(&format!("tokens/{}.token", NAMES[index]))).unwrap();
+            SoftCard::from_bytes(&bytes).unwrap().refused_pins()
+        };
+        (0..self.n).map(of).collect()
+    }
+
+    /// No token has ever lost a PIN try.
     #[track_caller]
     pub fn no_try_was_lost(&self) {
         assert!(self.tries().iter().all(|tries| *tries == 3), "PIN tries left: {:?}", self.tries());
+        assert!(self.refused_pins().iter().all(|refused| *refused == 0), "refused PINs: {:?}", self.refused_pins());
     }
 
     /// Every key in a retired slot of custodian `index`.

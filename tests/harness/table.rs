@@ -91,10 +91,16 @@ impl Table {
         (0..self.cards.len()).map(tries).collect()
     }
 
-    /// No card has lost a PIN try.
+    /// How many PINs each card ever refused: a good PIN makes the tries whole again, and not this.
+    pub fn refused_pins(&self) -> Vec<u64> {
+        self.cards.iter().map(|card| card.state().refused_pins()).collect()
+    }
+
+    /// No card has ever lost a PIN try.
     #[track_caller]
     pub fn no_try_was_lost(&self) {
         assert!(self.tries().iter().all(|tries| *tries == 3), "PIN tries left: {:?}", self.tries());
+        assert!(self.refused_pins().iter().all(|refused| *refused == 0), "refused PINs: {:?}", self.refused_pins());
     }
 }
 

@@ -245,16 +245,20 @@ pub struct Card {
     pub keys: BTreeMap<Slot, PublicKey>,
     /// PIN tries left.
     pub tries: u8,
+    /// PINs that it refused, ever.
+    pub refused_pins: u64,
 }
 
 impl Card {
     /// Reads a token file.
     pub fn read(bytes: &[u8], vault: Digest) -> Self {
-        let mut piv = Piv::select(Box::new(Likeness(SoftCard::from_bytes(bytes).unwrap()))).unwrap();
+        let card = SoftCard::from_bytes(bytes).unwrap();
+        let refused_pins = card.refused_pins();
+        let mut piv = Piv::select(Box::new(Likeness(card))).unwrap();
         let signing_key = custody::identify(&mut piv).unwrap().unwrap();
         let anchor = custody::anchor_of(&mut piv, &signing_key, vault).unwrap().anchor;
         let tries = piv.pin_tries().unwrap().unwrap();
-        Self { anchor, keys: scene::keys(&mut piv), tries }
+        Self { anchor, keys: scene::keys(&mut piv), tries, refused_pins }
     }
 
     /// Whether this key is on it.

@@ -33,6 +33,15 @@ fn is_pin(value: &[u8]) -> bool {
 }
 
 impl SoftCard {
+    /// Compares with the PIN, and remembers for ever that a wrong one came.
+    fn attempt_pin(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        let outcome = attempt(&mut self.state.pin, value);
+        if outcome.is_err() {
+            self.state.refused_pins = self.state.refused_pins.saturating_add(1);
+        }
+        outcome
+    }
+
     /// VERIFY. Without data: how many tries are left. P1 FF: forget that it was verified.
     pub(super) fn verify(&mut self, command: &Command) -> Result<Vec<u8>, Refusal> {
         match (command.p1, command.p2, command.data.as_slice()) {
@@ -49,7 +58,7 @@ impl SoftCard {
                 if value.len() != 8 {
                     return Err(WRONG_DATA);
                 }
-                attempt(&mut self.state.pin, value)?;
+                self.attempt_pin(value)?;
                 self.session.pin = true;
                 self.session.pin_fresh = true;
                 Ok(Vec::new())
@@ -63,23 +72,23 @@ impl SoftCard {
         if command.p1 != 0 {
             return Err(WRONG_P1P2);
         }
-        let secret = match command.p2 {
-            0x80 => &mut self.state.pin,
-            0x81 => &mut self.state.puk,
-            _ => return Err(NO_REFERENCE),
-        };
+        if !matches!(command.p2, 0x80 | 0x81) {
+            return Err(NO_REFERENCE);
+        }
         let (old, new) = command.data.split_at_checked(8).ok_or(WRONG_DATA)?;
         if new.len() != 8 || !is_pin(new) {
             return Err(WRONG_DATA);
         }
-        let outcome = attempt(secret, old);
-        if outcome.is_ok() {
-            secret.set(new);
+        if command.p2 == 0x81 {
+            attempt(&mut self.state.puk, old)?;
+            self.state.puk.set(new);
+            return Ok(Vec::new());
         }
-        if command.p2 == 0x80 {
-            self.session.pin = outcome.is_ok();
-        }
-        outcome.map(|()| Vec::new())
+        self.session.pin = false;
+        self.attempt_pin(old)?;
+        self.state.pin.set(new);
+        self.session.pin = true;
+        Ok(Vec::new())
     }
 
     /// RESET RETRY COUNTER: PUK and new PIN, 8 bytes each.

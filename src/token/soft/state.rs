@@ -124,6 +124,10 @@ pub(super) struct State {
     pub(super) serial: u32,
     pub(super) pin: Secret,
     pub(super) puk: Secret,
+    /// How often the card refused a PIN that was sent to it. Never falls, whatever sets the tries back. Older token files
+    /// do not have it.
+    #[serde(default)]
+    pub(super) refused_pins: u64,
     pub(super) management: Management,
     /// By slot, in hex in the file.
     #[serde(with = "hex_keys")]

@@ -66,6 +66,30 @@ fn a_wrong_pin_counts_down_and_a_right_one_starts_again() {
 }
 
 #[test]
+fn a_refused_pin_is_remembered_for_ever() {
+    let mut card = card((5, 4, 3));
+    let change = |old: &[u8]| [old, GOOD].concat();
+    assert_eq!(send(&mut card, 0x20, 0, 0x80, BAD), Err(0x63c2));
+    assert_eq!(send(&mut card, 0x20, 0, 0x80, GOOD), Ok(vec![]));
+    assert_eq!(card.refused_pins(), 1);
+    assert_eq!(send(&mut card, 0x24, 0, 0x80, &change(BAD)), Err(0x63c2));
+    assert_eq!(send(&mut card, 0x24, 0, 0x80, &change(GOOD)), Ok(vec![]));
+    assert_eq!(card.refused_pins(), 2);
+    for _ in 0..4 {
+        assert!(send(&mut card, 0x20, 0, 0x80, BAD).is_err());
+        assert!(send(&mut card, 0x24, 0, 0x81, &change(BAD)).is_err());
+    }
+    assert_eq!(send(&mut card, 0xfb, 0, 0, &[]), Ok(vec![]));
+    assert_eq!(card.refused_pins(), 6);
+    assert_eq!(SoftCard::from_bytes(&card.to_bytes()).unwrap().refused_pins(), 6);
+    // Files of tokens that were made before this was counted.
+    let text = String::from_utf8(card.to_bytes()).unwrap();
+    let older = text.replace("  \"refused_pins\": 6,\n", "");
+    assert!(older.len() < text.len());
+    assert_eq!(SoftCard::from_bytes(older.as_bytes()).unwrap().refused_pins(), 0);
+}
+
+#[test]
 fn a_key_with_pin_always_wants_the_pin_right_before_every_use() {
     let mut card = card((5, 4, 3));
     authenticate(&mut card);

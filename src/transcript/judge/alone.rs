@@ -1,12 +1,12 @@
 //! Whether one copy would do if all others were lost.
 
 use super::{GenerationState, JudgeError, Judgement, Severity, judge};
-use crate::transcript::snapshot::Snapshot;
+use crate::transcript::snapshot::{Content, CopyView, Snapshot};
 
 /// Whether copy `place` of `snapshot` alone proves and holds what all copies together do: the current generation is as
 /// committed and ratified by what stands there as by everything, and is complete there. In a fork that holds for the last
 /// generation of every branch, for people may choose any. Mark, founding body and policy must be right in any case, and
-/// are all that there is before the founding.
+/// are all that there is before the founding; but a policy that no copy has right is nobody's fault more than another's.
 pub fn serves_alone(snapshot: &Snapshot, place: usize, together: &Judgement) -> bool {
     let Some(alone) = alone(snapshot, place) else { return false };
     match together.current() {
@@ -28,7 +28,9 @@ fn alone(snapshot: &Snapshot, place: usize) -> Option<Judgement> {
         return None;
     }
     let verdict = judge(&alone);
-    let head = |file: &str| matches!(file, "vault.json" | "policy.toml" | "copy.json");
+    let policy = |view: &CopyView| view.files.get("policy.toml").map(Content::digest) == Some(snapshot.founding.policy);
+    let policy_is_here = snapshot.copies.iter().any(policy);
+    let head = |file: &str| matches!(file, "vault.json" | "copy.json") || file == "policy.toml" && policy_is_here;
     let wrong = |finding: &super::Finding| finding.severity == Severity::Wrong && head(&finding.file);
     if verdict.findings.iter().any(wrong) { None } else { Some(verdict) }
 }
