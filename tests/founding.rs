@@ -69,10 +69,16 @@ fn a_vault_that_is_founded_is_not_founded_again() {
 fn a_founding_that_was_interrupted_goes_on() {
     let scene = enrolled();
     let arguments = arguments(&scene, "policy.toml");
-    let mut terminal = scene.start(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &BOTH);
-    Crew::of(&[0, 1, 2]).hold_until(&mut terminal, "5 of 7: Commit");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // One founder alone has approved.
+    scene.hold(&arguments, &BOTH, &[0]).expect(3, &["alice has approved"]);
+    // Committed, and closed by nobody: what goes on is named.
+    let mut terminal = scene.start(&arguments, &BOTH);
+    Crew::of(&[0, 1, 2]).hold_until(&mut terminal, "6 of 7: Round 2");
     drop(terminal);
-    found(&scene, &BOTH, "policy.toml").expect(0, &["The vault is founded."]);
+    found(&scene, &BOTH, "policy.toml").expect(4, &["is committed and not finished", "run `claviger resume"]);
+    scene.hold(&["resume"], &BOTH, &[0, 1, 2]).expect(0, &["Generation 1 is ratified"]);
+    found(&scene, &BOTH, "policy.toml").expect(2, &["this vault is founded already: generation 1 is current"]);
 }
 
 #[test]
