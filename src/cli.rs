@@ -20,6 +20,7 @@ pub mod drill;
 pub mod enrol;
 pub mod failure;
 pub mod found;
+pub mod given;
 pub mod open;
 pub mod recipient;
 pub mod recover;

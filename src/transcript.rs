@@ -27,8 +27,8 @@ pub use document::{Checked, DocumentError};
 pub use enrolment::Enrolment;
 pub use founding::{CopyMark, Founding, Nonce32, RosterEntry};
 pub use judge::{
-    Fate, Finding, Fork, GenerationState, JudgeError, Judgement, Severity, Stage, Unfinished, check_manifest_follows,
-    judge, serves_alone, serves_generation_alone,
+    CommitSign, Fate, Finding, Fork, GenerationState, JudgeError, Judgement, Severity, Stage, Unfinished,
+    check_manifest_follows, judge, serves_alone, serves_generation_alone,
 };
 pub use manifest::{IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Refused};
 pub use place::{GenerationFile, Half, Place};

@@ -75,6 +75,12 @@ pub enum VaultError {
         /// It has too little room for one more generation.
         full: bool,
     },
+    /// The copy has the mark of another one that is here, so that no plan can name it, and nothing is written there.
+    #[error("nothing is written to {}: it has the mark of another copy", copy.display())]
+    Twin {
+        /// The copy.
+        copy: PathBuf,
+    },
     /// A copy that was there when the copies were opened is not there any more, or is of another vault now.
     #[error("a copy was taken away or exchanged while it was in use")]
     Changed,
@@ -127,6 +133,14 @@ pub enum VaultError {
         copy: PathBuf,
         /// The first of these files.
         files: Vec<String>,
+    },
+    /// The directory in which a copy was to be made is not there.
+    #[error("cannot make {}: {} is not there", copy.display(), missing.display())]
+    NoParent {
+        /// The new copy.
+        copy: PathBuf,
+        /// The first directory on the way to it that is missing.
+        missing: PathBuf,
     },
     /// A new vault cannot be made in a directory that has something in it.
     #[error("{} is not empty, so no vault is made there (found {found})", copy.display())]
@@ -273,8 +287,14 @@ impl Advice for VaultError {
                 "make room on it (nothing that is in the vault), or use another medium: `claviger copy add`"
             }
             Self::SetAside { .. } => "remount it for writing, or use another medium: `claviger copy add`",
+            Self::Twin { .. } => {
+                "it was copied by hand; `claviger copy sync` with both brings it up to date and gives it a mark of its own"
+            }
             Self::InUse { .. } => "finish or stop the other claviger first",
             Self::Same { .. } => "give each copy once; copies belong on different media",
+            Self::NoParent { .. } => {
+                "check that the medium is mounted; if the directory is to be a new one, make it first: nothing was written"
+            }
             Self::NotEmpty { .. } => {
                 "give a new or empty directory; an interrupted founding goes on with the same copies, enrolments and policy"
             }
@@ -330,12 +350,14 @@ impl Advice for VaultError {
             | Self::Unmarked { .. }
             | Self::InUse { .. }
             | Self::Same { .. }
+            | Self::NoParent { .. }
             | Self::NotEmpty { .. }
             | Self::Occupied { .. }
             | Self::Nested { .. }
             | Self::OtherVault { .. }
             | Self::NotHere { .. }
             | Self::SetAside { .. }
+            | Self::Twin { .. }
             | Self::NotRegular { .. }
             | Self::Path { .. }
             | Self::Io { .. }

@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use claviger::cli::copy::Remove;
 use claviger::cli::{Failure, VaultArguments};
+use claviger::encoding::Digest;
 use claviger::error::{Advice, Exit};
 use claviger::fault;
 use claviger::transcript::{Judgement, judge, serves_alone};
@@ -265,7 +266,7 @@ fn a_full_and_a_read_only_medium() {
         assert_eq!(seen.expect(0, &[word]).shown, [SECRET]);
         assert_eq!(generation(&scene, &["third"]), before.0);
         let seen = where_mounted(&scene, mount, &["status"], &ALL);
-        seen.expect(0, &[word, "NOT A BACKUP", "claviger copy sync"]);
+        seen.expect(1, &[word, "NOT A BACKUP", "claviger copy sync", "1 copy given here is no backup"]);
         let seen = where_mounted(&scene, mount, &["copy", "sync"], &ALL);
         seen.expect(2, &["2 of 3 copies are up to date", "NOT UP TO DATE: cannot", why, "then run the command again"]);
         brings_up_to_date(&scene, &ALL);
@@ -313,13 +314,13 @@ fn verdict(dir: &Path, copies: &[&str]) -> Judgement {
 }
 
 fn sync(dir: &Path, copies: &[&str]) -> vault::Synced {
-    let copies = open(dir, copies);
+    let mut copies = open(dir, copies);
     let lock = copies.lock().unwrap();
     vault::sync(&copies, &lock).unwrap()
 }
 
 fn add(dir: &Path, copies: &[&str], new: &str) -> Result<vault::Synced, VaultError> {
-    let copies = open(dir, copies);
+    let mut copies = open(dir, copies);
     let _lock = copies.lock()?;
     vault::add(&copies, &dir.join(new))
 }
@@ -482,13 +483,13 @@ fn a_copy_made_by_hand_gets_a_mark_of_its_own_after_the_other_has_all_it_has() {
     std::fs::remove_dir(dir.join("copy/generations/000003/COMMIT")).unwrap();
 
     let (_, said) = scene.verify(&["vault", "copy", "clone"]);
-    assert!(flat(&said).contains("HAS THE MARK OF"), "{said}");
+    assert!(flat(&said).contains("HAS THE SAME MARK AS"), "{said}");
     let said = flat(&{
         let (code, said) = copy(&scene, "sync", &["vault", "copy", "clone"]);
         assert_eq!(code, 0, "{said}");
         said
     });
-    assert!(said.contains("got a mark of its own: it had the one of"), "{said}");
+    assert!(said.contains("got a mark of its own: it had the same mark as"), "{said}");
     assert_eq!(id("copy"), kept);
     assert_ne!(id("clone"), kept);
     assert!(
@@ -517,6 +518,129 @@ fn a_clone_does_not_vouch_for_the_copy_whose_mark_it_had() {
     let seen = scene.hold(&RECOVER, &["vault", "third", "copy", "clone"], &[0, 1]);
     assert_eq!(seen.expect(0, &["never committed"]).shown, [SECRET]);
     assert!(verdict(&dir, &["clone"]).is_abandoned(&begun));
+}
+
+/// A recovery on these copies, killed when only the last of them has its COMMIT. Its manifest.
+#[track_caller]
+fn committed_on_the_last_alone(scene: &Scene, copies: [&str; 2]) -> Digest {
+    let dir = scene.place.path("");
+    let mut terminal = scene.start(&RECOVER, &copies);
+    let mut crew = Crew::of(&[0, 1]);
+    crew.hold_until(&mut terminal, "Round 2");
+    terminal.expect(crew::PIN);
+    terminal.kill();
+    terminal.expect_exit(128 + 9);
+    std::fs::remove_file(dir.join(copies[0]).join("generations/000003/COMMIT")).unwrap();
+    let judgement = verdict(&dir, &[copies[1]]);
+    let committed = judgement.current().unwrap();
+    assert!(committed.generation == 3 && !committed.ratified);
+    committed.digest
+}
+
+/// The ceremony that was committed on a copy that is away is not abandoned on these, whatever is tried before.
+#[track_caller]
+fn is_not_abandoned_without_an_exception(scene: &Scene, copies: [&str; 2]) {
+    let dir = scene.place.path("");
+    for before in ["", "merged", "synchronised"] {
+        if before == "synchronised" {
+            brings_up_to_date(scene, &copies);
+        }
+        let seen = scene.hold(&RECOVER, &copies, &[1, 2]);
+        seen.expect(5, &["was begun on 1 more copies than are here", "It may have been committed there"]);
+        seen.reveals_nothing();
+        assert!(!dir.join(copies[1]).join("generations/000003").exists(), "it was never there");
+    }
+}
+
+#[test]
+fn a_copy_does_not_vouch_for_the_clone_that_has_its_mark() {
+    let scene = scene();
+    let dir = scene.place.path("");
+    crew::copy_tree(&dir.join("copy"), &dir.join("clone"));
+    let committed = committed_on_the_last_alone(&scene, ["vault", "clone"]);
+    is_not_abandoned_without_an_exception(&scene, ["vault", "copy"]);
+    // With the clone it is there.
+    let seen = scene.hold(&["resume"], &["vault", "clone"], &[0, 1]);
+    assert_eq!(seen.expect(0, &[]).shown, [SECRET]);
+    brings_up_to_date(&scene, &["copy", "vault", "clone", "third"]);
+    let judgement = verdict(&dir, &["copy"]);
+    assert!(judgement.current().unwrap().digest == committed && judgement.unfinished.is_empty());
+}
+
+#[test]
+fn a_copy_that_was_restored_from_an_image_does_not_vouch_for_what_was_on_it() {
+    let scene = scene();
+    let dir = scene.place.path("");
+    crew::copy_tree(&dir.join("copy"), &dir.join("image"));
+    let committed = committed_on_the_last_alone(&scene, ["vault", "copy"]);
+    std::fs::rename(dir.join("copy"), dir.join("gone")).unwrap();
+    std::fs::rename(dir.join("image"), dir.join("copy")).unwrap();
+    is_not_abandoned_without_an_exception(&scene, ["vault", "copy"]);
+    // People may decide that it is lost; k of them approve that, and it is on record.
+    let seen = scene.hold_with(&RECOVER, &["vault", "copy"], Crew::of(&[1, 2]).choosing(&["lost", "lost"]));
+    assert_eq!(seen.expect(0, &["a lost ceremony"]).shown, [SECRET]);
+    let judgement = verdict(&dir, &["vault", "copy"]);
+    assert!(judgement.current().unwrap().ratified && judgement.current().unwrap().digest != committed);
+    brings_up_to_date(&scene, &["vault", "copy", "third"]);
+}
+
+#[test]
+fn of_two_copies_with_one_mark_a_ceremony_writes_to_one() {
+    let scene = scene();
+    let dir = scene.place.path("");
+    crew::copy_tree(&dir.join("copy"), &dir.join("clone"));
+    let before = crew::tree(&dir.join("clone"));
+    let mut terminal = scene.start(&RECOVER, &["vault", "copy", "clone"]);
+    let mut crew = Crew::of(&[0, 1]);
+    crew.hold_until(&mut terminal, "Round 2");
+    assert!(flat(terminal.screen()).contains("it was copied by hand, and nothing of this ceremony is written to it"));
+    terminal.kill();
+    terminal.expect_exit(128 + 9);
+    assert!(before == crew::tree(&dir.join("clone")));
+    std::fs::remove_file(dir.join("vault/generations/000003/COMMIT")).unwrap();
+    is_not_abandoned_without_an_exception(&scene, ["vault", "clone"]);
+    let seen = scene.hold(&["resume"], &["vault", "copy", "clone"], &[0, 1]);
+    assert_eq!(seen.expect(0, &[]).shown, [SECRET]);
+    brings_up_to_date(&scene, &["vault", "copy", "clone", "third"]);
+}
+
+#[test]
+fn a_plan_names_no_copy_that_did_not_take_it() {
+    let scene = scene();
+    let dir = scene.place.path("");
+    // A directory where the plan should be.
+    std::fs::create_dir_all(dir.join("third/generations/000003/plan.json")).unwrap();
+    let seen = scene.hold(&RECOVER, &ALL, &[2]);
+    seen.expect(3, &["Nothing more of this ceremony is written there", "carol has approved"]);
+    let ids = open(&dir, &["vault", "copy"]).ids();
+    let judgement = verdict(&dir, &["vault", "copy"]);
+    let approved = judgement.unfinished.iter().find(|ceremony| !ceremony.approvals.is_empty()).unwrap();
+    assert_eq!(approved.plan.copies, ids);
+    // So nobody has to be asked for the third.
+    let seen = scene.hold(&RECOVER, &["vault", "copy"], &[0, 1]);
+    assert_eq!(seen.expect(0, &["never committed"]).shown, [SECRET]);
+    std::fs::remove_dir_all(dir.join("third/generations/000003")).unwrap();
+    brings_up_to_date(&scene, &ALL);
+}
+
+#[test]
+fn a_directory_that_is_made_a_copy_has_a_mark_of_its_own_though_the_original_is_away() {
+    let scene = scene();
+    let dir = scene.place.path("");
+    crew::copy_tree(&dir.join("copy"), &dir.join("clone"));
+    let id = |copy: &str| open(&dir, &[copy]).ids()[0];
+    let (code, said) = copy(&scene, "add", &["vault", "clone"]);
+    assert!(code == 0 && said.contains("got a mark of its own: it had one already"), "{said}");
+    assert_ne!(id("clone"), id("copy"));
+    assert_eq!(open(&dir, &["vault", "copy", "third", "clone"]).ids().len(), 4);
+    brings_up_to_date(&scene, &["vault", "copy", "third", "clone"]);
+    // What cannot be a copy of its own keeps the mark that it has.
+    damage(&dir.join("clone/generations/000002/shares/03-carol.age"));
+    damage(&dir.join("vault/generations/000002/shares/03-carol.age"));
+    let before = id("clone");
+    let (code, said) = copy(&scene, "add", &["vault", "clone"]);
+    assert!(code != 0 && said.contains("files on it are wrong"), "{said}");
+    assert_eq!(id("clone"), before);
 }
 
 #[test]
@@ -738,4 +862,59 @@ fn bringing_copies_up_to_date_is_cut_anywhere() {
         },
     );
     assert!(points > 60);
+}
+
+#[test]
+fn a_lone_copy_with_a_damaged_mark_is_not_gone_on_with_but_mended() {
+    let scene = Scene::new(2, 3);
+    let mark = scene.place.path("vault").join("copy.json");
+    std::fs::write(&mark, b"{").unwrap();
+    let before = crew::tree(&scene.place.path(""));
+    let mut people = People::of(&[0, 1]);
+    let held = site(&scene).hold(Command::Recover, &["vault"], &mut people).expect_err("no copy can be written");
+    assert_eq!((held.exit(), people.pins_given), (Exit::Refused, 0), "{held}");
+    let command = format!("To mend it, stop here and run: claviger copy sync {}", scene.place.text("vault"));
+    assert!(people.screen.contains(&command) && !people.screen.contains("\"go\""), "{}", people.screen);
+    assert!(crew::tree(&scene.place.path("")) == before);
+    let (_, said) = copy(&scene, "sync", &["vault"]);
+    assert!(said.contains("got a new mark"), "{said}");
+    let mut people = People::of(&[0, 1]).choosing(&["go"]);
+    site(&scene).hold(Command::Recover, &["vault"], &mut people).unwrap();
+    assert_eq!(people.shown, [SECRET]);
+}
+
+#[test]
+fn the_plan_says_on_how_many_copies_a_ceremony_goes_on() {
+    let scene = Scene::new(2, 3);
+    for one in ["vault", "copy"] {
+        damage_current(&scene, one, "shares/03-carol.age");
+    }
+    let mut people = People::of(&[0, 1]).choosing(&["go"]);
+    site(&scene).hold(Command::Recover, &["vault", "copy"], &mut people).unwrap();
+    let said = "Exception:   copies: expected 2 copies; 1 copy, which would not do alone";
+    assert!(people.screen.contains(said), "{}", people.screen);
+    assert_eq!(people.shown, [SECRET]);
+}
+
+#[test]
+fn copies_that_agree_on_what_is_wrong_are_not_called_right() {
+    let scene = Scene::new(2, 3);
+    let both = ["vault", "copy"];
+    for one in both {
+        std::fs::remove_file(scene.place.path(one).join("generations/000002/COMMIT")).unwrap();
+    }
+    let (code, said) = copy(&scene, "sync", &both);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.starts_with("WRONG on every copy: ") && !said.contains("as it was signed"), "{said}");
+}
+
+#[test]
+fn a_copy_is_not_made_where_the_medium_is_not_mounted() {
+    let scene = Scene::new(2, 3);
+    let before = crew::tree(&scene.place.path(""));
+    let (code, said) = copy(&scene, "add", &["vault", "stick/one/copy"]);
+    let missing = format!("{} is not there", scene.place.text("stick"));
+    assert!(code == 2 && said.contains(&missing) && said.contains("check that the medium is mounted"), "{said}");
+    assert!(!said.contains("os error"), "{said}");
+    assert!(crew::tree(&scene.place.path("")) == before);
 }

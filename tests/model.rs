@@ -51,6 +51,12 @@ fn two_of_two() {
     holds(Bounds { sessions: 2, ..Bounds::new(2, 2, 2, 2) }, &NO_ABSENTEES);
 }
 
+/// Also where a copy turns up as it was before, what was committed on it is not abandoned without an exception.
+#[test]
+fn two_of_two_with_a_restored_copy() {
+    holds(RESTORED, &[&NO_FORKS[..2], &NO_ABSENTEES, &NO_FORKS[2..]].concat());
+}
+
 #[test]
 fn two_of_two_with_three_ceremonies() {
     holds(coarse(Bounds::new(2, 2, 2, 3)), &NO_ABSENTEES);
@@ -80,6 +86,8 @@ type Broken = (Mistake, &'static str, Bounds);
 const SMALL: Bounds = Bounds { coarse: true, ..Bounds::new(2, 2, 2, 2) };
 /// The same with every cut.
 const FINE: Bounds = Bounds::new(2, 2, 2, 2);
+/// One of two copies is restored from an image.
+const RESTORED: Bounds = Bounds { policy_copies: 2, restored: 1, ..FINE };
 /// With absentees.
 const ABSENT: Bounds = Bounds { coarse: true, ..Bounds::new(2, 3, 2, 2) };
 /// Three ceremonies: branches that go on.
@@ -88,13 +96,14 @@ const LONG: Bounds = Bounds { coarse: true, ..Bounds::new(2, 2, 2, 3) };
 const DUDS: Bounds = Bounds { coarse: true, duds: 2, ..Bounds::new(2, 3, 1, 1) };
 
 /// Everything that is known of the protocol's rules: each is needed.
-const BROKEN: [Broken; 17] = [
+const BROKEN: [Broken; 18] = [
     (Mistake::OverwritesInRound1, OPENS, SMALL),
     (Mistake::MovesToALowerNumber, OPENS, FINE),
     (Mistake::MovesToALowerNumber, DESTROYED, LONG),
     (Mistake::GoesBack, OPENS, FINE),
     (Mistake::GoesBack, DESTROYED, SMALL),
     (Mistake::AbandonsWhatMayBeCommitted, CLOSED, FINE),
+    (Mistake::SpreadsWhatWasBegun, CLOSED, RESTORED),
     (Mistake::ClosesBeforeProving, OPENS, DUDS),
     (Mistake::RevealsBeforeRatified, REVEAL, ABSENT),
     (Mistake::RatifiedWithoutExtinction, REVEAL, ABSENT),

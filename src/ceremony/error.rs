@@ -149,6 +149,12 @@ pub enum CeremonyError {
         /// Its number.
         number: u64,
     },
+    /// `found` on a vault that is founded.
+    #[error("this vault is founded already{}", generation.map(|generation| format!(": generation {generation} is current")).unwrap_or_default())]
+    Founded {
+        /// The current generation, if that is sure.
+        generation: Option<u64>,
+    },
     /// There is nothing to resume.
     #[error("no ceremony is waiting to be finished")]
     NothingToResume,
@@ -319,6 +325,9 @@ impl Advice for CeremonyError {
                 "bring the vault's other copies and give each as a further VAULT; if none has what is missing, `claviger recover` or `claviger rotate` goes on over this generation"
             }
             Self::Unfinished { .. } => "run `claviger resume VAULT`, best with the custodians who were in it",
+            Self::Founded { .. } => {
+                "nothing was changed; `claviger status VAULT` says where it stands. Another copy of it is made by `claviger copy add`, another vault in new or empty directories"
+            }
             Self::NothingToResume => "`claviger status VAULT` says where the vault stands",
             Self::NoItem { .. } => {
                 "`claviger status VAULT` lists the items; a sealed proposal becomes one by `claviger rotate VAULT`"
@@ -384,6 +393,7 @@ impl Advice for CeremonyError {
             | Self::Randomness(_)
             | Self::NoItem { .. }
             | Self::Root(_)
+            | Self::Founded { .. }
             | Self::NothingToResume => Exit::Usage,
             Self::Interrupted | Self::Declined | Self::NotEnough { .. } => Exit::Person,
             Self::AfterCommit { .. }

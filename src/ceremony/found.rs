@@ -1,7 +1,7 @@
 //! `found`: both rounds with all n founders; no predecessor.
 
 use crate::encoding::{Document, Nonce16, Time};
-use crate::transcript::{CeremonyKind, Plan, Stage};
+use crate::transcript::{CeremonyKind, Judgement, Plan, Stage};
 
 use super::plan::{Sofar, abandoned, copies, exceptions};
 use super::rotate::two_rounds;
@@ -14,11 +14,21 @@ use super::{CeremonyError, Setting};
 /// [`CeremonyError`]. Nothing is sealed before the vault is founded: what was begun can be begun again.
 pub fn found(setting: &mut Setting<'_>) -> Result<(), CeremonyError> {
     setting.check_tokens()?;
+    refuse_founded(&setting.judgement)?;
     let mut walk = Walk::begin(Script::of(CeremonyKind::Found)?);
     two_rounds(setting, &mut walk, Sofar::default(), &mut plan)?;
     walk.enter(Step::End, setting.room)?;
     setting.room.say(&format!("The vault is founded. Its words: {}", setting.judgement.vault.words()));
     Ok(())
+}
+
+/// A vault is founded once.
+///
+/// # Errors
+/// [`CeremonyError::Founded`].
+pub fn refuse_founded(judgement: &Judgement) -> Result<(), CeremonyError> {
+    let generation = judgement.current().ok().map(|current| current.generation);
+    if judgement.is_founded() { Err(CeremonyError::Founded { generation }) } else { Ok(()) }
 }
 
 fn plan(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<Plan, CeremonyError> {

@@ -22,7 +22,7 @@ use crate::vault::{Copies, layout};
 use super::admission::may_join;
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
 use super::plan::{exception, read_aloud};
-use super::setting::{id, write, write_record};
+use super::setting::{id, required, write_record};
 use super::{CeremonyError, Setting};
 
 mod envelope;
@@ -42,7 +42,7 @@ pub struct Opened {
     pub(super) shares: Vec<CheckedShare>,
 }
 
-/// Holds round 1 for `plan`. The plan is durable on the copies before any token is touched.
+/// Holds round 1 for `plan`. The plan is durable on all copies that it names before any token is touched.
 ///
 /// # Errors
 /// [`CeremonyError::Again`] when the ceremony must begin again with another plan; otherwise what stopped it.
@@ -50,7 +50,17 @@ pub fn open(setting: &mut Setting<'_>, plan: Plan) -> Result<Opened, CeremonyErr
     let id = id(&plan);
     let directory = layout::directory(&setting.judgement, plan.generation, &id);
     let Setting { copies, judgement, policy, roots, source, room, .. } = setting;
-    write(copies, policy, &plan, &layout::plan(&directory), &plan.encode())?;
+    let written = copies.write_new(&layout::plan(&directory), &plan.encode())?;
+    let failures = copies.set_aside(written.require(required(policy, &plan))?);
+    if !failures.is_empty() {
+        // No token is touched for a plan that names a copy on which it does not stand: nobody could ever say of such a copy
+        // that the ceremony was not committed there.
+        for failure in failures {
+            let (copy, why) = (failure.copy.display(), crate::error::sentence(&failure.error));
+            room.warn(&format!("{copy}: {why}. Nothing more of this ceremony is written there."));
+        }
+        return Err(CeremonyError::Again { above: plan.number, exception: None });
+    }
     inspect::stage("plan");
     let parent = plan.parent.and_then(|parent| judgement.generation(&parent)).cloned();
     let needed = if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) };

@@ -79,10 +79,14 @@ pub(super) fn copies(
         let good = if whole < copies.len() { "can be written here and would do alone" } else { "can be written here" };
         let question =
             format!("The policy wants {wanted} copies of the vault on separate media, and {have} {good}. What now?");
-        if whole < copies.len() {
+        if whole < copies.len() || setting.judgement.copies.iter().any(|copy| copy.id.is_none()) {
             let paths = setting.copies.paths();
             let command = crate::report::copies::sync_command(paths.iter().map(PathBuf::as_path));
             setting.room.warn(&format!("A damaged copy does not count. To mend it, stop here and run: {command}"));
+        }
+        if copies.is_empty() {
+            // Nothing could be written anywhere: no exception helps.
+            return Err(CeremonyError::TooFewCopies { wanted, have });
         }
         let stop = Way { word: "stop", meaning: "stop, and come back with more media (each as a further VAULT)" };
         let go = Way { word: "go", meaning: "go on with fewer; this is an exception that the custodians approve" };
@@ -92,7 +96,12 @@ pub(super) fn copies(
         sofar.exceptions.push(exception(
             ExceptionKind::Copies,
             format!("{wanted} copies"),
-            if have == 1 { "1 copy".to_owned() } else { format!("{have} copies") },
+            match have {
+                // One it must stand on in any case, damaged as it is.
+                0 => "1 copy, which would not do alone".to_owned(),
+                1 => "1 copy".to_owned(),
+                have => format!("{have} copies"),
+            },
             String::new(),
         ));
     }
@@ -123,9 +132,7 @@ fn writable_ids(
 
 /// Places in [`Judgement::copies`] of the copies that are written to.
 pub(super) fn writable(copies: &Copies, judgement: &Judgement) -> Vec<usize> {
-    let media = copies.media();
-    let writable = media.iter().filter(|medium| medium.writable && !medium.full);
-    let paths: Vec<String> = writable.map(|medium| medium.path.display().to_string()).collect();
+    let paths: Vec<String> = copies.written_to().iter().map(|path| path.display().to_string()).collect();
     (0..judgement.copies.len()).filter(|place| paths.contains(&judgement.copies[*place].path)).collect()
 }
 
@@ -174,7 +181,8 @@ pub(super) fn abandoned(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<
         .filter(|ceremony| ceremony.stage != Stage::Committed)
         .map(|ceremony| {
             let seen = copies_with(&setting.judgement, &ceremony.id);
-            (ceremony.id, ceremony.plan.clone(), seen, ceremony.approvals.is_empty())
+            let sign = setting.judgement.sign_of_a_commit(&ceremony.id);
+            (ceremony.id, ceremony.plan.clone(), seen, ceremony.approvals.is_empty() && sign.is_none())
         })
         .collect();
     let mut abandons = Vec::new();
@@ -187,12 +195,16 @@ pub(super) fn abandoned(setting: &mut Setting<'_>, sofar: &mut Sofar) -> Result<
             // Nobody approved it here. If a token is in it, that token says so.
         } else if !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::CeremonyLost && e.subject == subject) {
             let error = CeremonyError::CopiesMissing { ceremony: id, number: plan.number, missing };
-            setting.room.warn(&format!("{error}. It may have been committed there."));
             let mut places = 0..setting.judgement.copies.len();
-            if places.any(|place| setting.judgement.may_hide_a_commit(place, &id)) {
-                setting.room.warn(
-                    "A copy on which what would say so is damaged counts as missing. `claviger copy sync` mends it from one that has it right.",
-                );
+            if let Some(sign) = setting.judgement.sign_of_a_commit(&id) {
+                setting.room.warn(&format!("Ceremony number {} may have been committed: {sign}.", plan.number));
+            } else {
+                setting.room.warn(&format!("{error}. It may have been committed there."));
+                if places.any(|place| setting.judgement.may_hide_a_commit(place, &id)) {
+                    setting.room.warn(
+                        "A copy on which what would say so is damaged counts as missing. `claviger copy sync` mends it from one that has it right.",
+                    );
+                }
             }
             if !declare_lost(setting.room, "that ceremony")? {
                 return Err(error);

@@ -134,6 +134,12 @@ pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<()
     for medium in setting.copies.media() {
         setting.room.say(&describe(&medium));
     }
+    for (twin, first) in setting.copies.twins() {
+        let (twin, first) = (twin.display(), first.display());
+        setting.room.warn(&format!(
+            "{twin} has the mark of {first}: it was copied by hand, and nothing of this ceremony is written to it. Afterwards run `claviger copy sync` with both."
+        ));
+    }
     if let Some((first, second)) = on_one_medium(&setting.copies.paths()) {
         setting.room.warn(&format!(
             "{} and {} are on the same medium: what destroys one destroys both.",

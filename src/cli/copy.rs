@@ -17,7 +17,7 @@ use crate::vault::{self, Synced, VaultError};
 /// Which of the commands.
 #[derive(Debug, Subcommand)]
 pub enum Copy {
-    /// Make one more copy, on one more medium; also makes a directory that was copied by hand a copy of its own.
+    /// Make one more copy, on one more medium; also makes a directory that was copied by hand a copy of its own, with a new mark.
     Add(Add),
     /// Bring copies up to date: add what is missing, repair what is damaged, remove what nobody needs. Needs no card.
     Sync(Sync),
@@ -85,7 +85,7 @@ fn split(paths: &[PathBuf]) -> Result<(&[PathBuf], &Path), Failure> {
 impl Add {
     fn run(self) -> Result<(), Failure> {
         let (paths, new) = split(&self.paths)?;
-        let vault = open::open(paths, self.vault.expect.as_deref())?;
+        let mut vault = open::open(paths, self.vault.expect.as_deref())?;
         let _lock = vault.copies.lock()?;
         let synced = vault::add(&vault.copies, new)?;
         report::text(&report::copies::synced(&synced, vault.copies.unavailable(), vault.copies.foreign()));
@@ -131,9 +131,9 @@ fn remarks(vault: &OpenVault, synced: &Synced, new: &Path) -> Vec<String> {
 
 impl Sync {
     fn run(self) -> Result<(), Failure> {
-        let vault = open::open(&self.paths, self.vault.expect.as_deref())?;
+        let mut vault = open::open(&self.paths, self.vault.expect.as_deref())?;
+        let lock = vault.copies.lock()?;
         let copies = &vault.copies;
-        let lock = copies.lock()?;
         let synced = vault::sync(copies, &lock)?;
         report::text(&report::copies::synced(&synced, copies.unavailable(), copies.foreign()));
         let all = synced.copies.len() + copies.unavailable().len() + copies.foreign().len();
@@ -163,7 +163,7 @@ impl Remove {
     pub fn run(&self, room: &mut dyn Room) -> Result<(), Failure> {
         let (others, copy) = split(&self.paths)?;
         // Only what is given is looked at: whoever removes a copy says which ones stay.
-        let vault = open::open(&self.paths, self.vault.expect.as_deref())?;
+        let mut vault = open::open(&self.paths, self.vault.expect.as_deref())?;
         let _lock = vault.copies.lock()?;
         if let Some(gone) = vault.copies.unavailable().iter().find(|unavailable| unavailable.path == copy) {
             return Err(VaultError::NotHere { copy: copy.to_owned(), why: gone.why.clone() }.into());

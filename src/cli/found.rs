@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, Tokens, open};
+use super::{Failure, Tokens, given, open};
 use crate::ceremony::{self, CeremonyError};
-use crate::encoding::Digest;
+use crate::encoding::{Digest, Document};
 use crate::policy::Policy;
 use crate::room::terminal::Terminal;
+use crate::transcript::document::MAX_DOCUMENT;
 use crate::transcript::{Checked, Class, Enrolment, Founding, Nonce32, RosterEntry};
 use crate::vault;
 
@@ -34,8 +35,7 @@ impl Found {
         if paths.is_empty() || enrolments.is_empty() {
             return Err(Failure::Arguments("expected VAULT (once for each copy), then ENROLMENT files".to_owned()));
         }
-        let what = format!("reading {}", self.policy.display());
-        let bytes = std::fs::read(&self.policy).map_err(Failure::io(what))?;
+        let bytes = given::read(&self.policy, open::POLICY_LIMIT)?;
         let policy = open::parse_policy(&self.policy, &String::from_utf8_lossy(&bytes))?;
         let enrolments = read(&enrolments)?;
         let paths = prepare(&paths, &policy, &bytes, &enrolments)?;
@@ -71,7 +71,7 @@ pub fn prepare(
     let founding = Founding::new(practice, policy.threshold, Digest::of(policy_bytes), random, roster)
         .map_err(|error| CeremonyError::Enrolments { reason: crate::error::sentence(&error) })?;
     let paths = with_media(paths, policy);
-    let founding = begun(&paths, &founding).unwrap_or(founding);
+    let founding = begun(&paths, &founding)?.unwrap_or(founding);
     vault::create(&paths, &founding, policy_bytes)?;
     Ok(paths)
 }
@@ -86,12 +86,22 @@ fn with_media(paths: &[PathBuf], policy: &Policy) -> Vec<PathBuf> {
 }
 
 /// The founding body of an interrupted founding with the same founders, threshold and policy: it goes on as that vault.
-fn begun(paths: &[PathBuf], wanted: &Founding) -> Option<Founding> {
-    let standing = paths.iter().filter_map(|path| std::fs::read(path.join(vault::layout::VAULT)).ok());
-    standing.filter_map(|bytes| Founding::read(&bytes).ok()).find(|founding| {
+///
+/// # Errors
+/// [`CeremonyError::Founded`] if it was not interrupted.
+fn begun(paths: &[PathBuf], wanted: &Founding) -> Result<Option<Founding>, Failure> {
+    let same = |founding: &Founding| {
         let Founding { practice, k, policy, roster, .. } = founding;
         (practice, k, policy, roster) == (&wanted.practice, &wanted.k, &wanted.policy, &wanted.roster)
-    })
+    };
+    let standing: Vec<(&PathBuf, Founding)> =
+        paths.iter().filter_map(|path| Some((path, vault::create::standing(path).filter(same)?))).collect();
+    let Some((_, founding)) = standing.first() else { return Ok(None) };
+    let vault = founding.digest();
+    let here = standing.iter().filter(|(_, founding)| founding.digest() == vault);
+    let here: Vec<PathBuf> = here.map(|(path, _)| (*path).clone()).collect();
+    ceremony::found::refuse_founded(&open::open(&here, None)?.judgement)?;
+    Ok(Some(founding.clone()))
 }
 
 fn practice(enrolments: &[Enrolment]) -> Result<bool, Failure> {
@@ -110,7 +120,7 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Enrolment>, Failure> {
     paths
         .iter()
         .map(|path| {
-            let bytes = std::fs::read(path).map_err(Failure::io(format!("reading {}", path.display())))?;
+            let bytes = given::read(path, MAX_DOCUMENT)?;
             Enrolment::read(&bytes).map_err(|error| {
                 let reason = format!("{}: {}", path.display(), crate::error::sentence(&error));
                 CeremonyError::Enrolments { reason }.into()

@@ -18,7 +18,7 @@ use crate::vault::{Copies, layout};
 use super::{Failure, Tokens};
 
 /// No policy is larger, in bytes.
-const POLICY_LIMIT: usize = 1 << 20;
+pub const POLICY_LIMIT: usize = 1 << 20;
 
 /// A vault, read and judged.
 pub struct OpenVault {

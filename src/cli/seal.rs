@@ -42,7 +42,7 @@ impl Seal {
     /// [`Failure`].
     pub fn run(self) -> Result<(), Failure> {
         let (paths, name, file) = split(&self.arguments)?;
-        let vault = open::open(&paths, self.vault.expect.as_deref())?;
+        let mut vault = open::open(&paths, self.vault.expect.as_deref())?;
         let recipient = inbox_recipient(&vault.judgement)?;
         let secret = secret(file, &name)?;
         let _lock = vault.copies.lock()?;

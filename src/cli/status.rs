@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Failure, VaultArguments, open};
 use crate::encoding::Time;
 use crate::report::{self, status::Terms};
+use crate::transcript::Severity;
 
 /// Where no copy has the policy: what a policy says by default.
 const CHECK_DAYS: u32 = 90;
@@ -14,6 +15,10 @@ const ROTATE_DAYS: u32 = 365;
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing is wrong (a ceremony may wait to be finished), 1 something is wrong or a \
+    copy is no backup, 5 a check or the rotation is overdue."
+)]
 pub struct Status {
     /// The vault's copies.
     #[arg(required = true, value_name = "VAULT")]
@@ -30,7 +35,8 @@ impl Status {
     /// Runs the command.
     ///
     /// # Errors
-    /// [`Failure::Overdue`] after the report, if a check or a rotation is overdue.
+    /// After the report: [`Failure::NotSound`] if something is wrong; [`Failure::NoBackup`] if a copy does not have the
+    /// current generation whole; [`Failure::Overdue`] if a check or a rotation is overdue.
     pub fn run(self) -> Result<(), Failure> {
         let vault = open::open(&self.paths, self.vault.expect.as_deref())?;
         let policy = open::policy(&vault).ok();
@@ -51,6 +57,13 @@ impl Status {
         } else {
             report::text(&report::status::text(&vault.judgement, &terms));
         }
-        if report::status::is_overdue(&vault.judgement, &terms) { Err(Failure::Overdue) } else { Ok(()) }
+        let judgement = &vault.judgement;
+        let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).count();
+        match (wrong, report::status::no_backups(judgement)) {
+            (0, 0) if report::status::is_overdue(judgement, &terms) => Err(Failure::Overdue),
+            (0, 0) => Ok(()),
+            (0, copies) => Err(Failure::NoBackup { copies }),
+            (wrong, _) => Err(Failure::NotSound { wrong }),
+        }
     }
 }

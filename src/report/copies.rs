@@ -34,7 +34,8 @@ pub(super) fn troubles(judgement: &Judgement, place: usize) -> Vec<String> {
     let same = judgement.copies[..place].iter().find(|other| copy.id.is_some() && other.id == copy.id);
     match (same, copy.id) {
         (Some(other), _) => {
-            lines.push(format!("HAS THE MARK OF {}: it was copied by hand, and both count as one", other.path));
+            let path = &other.path;
+            lines.push(format!("HAS THE SAME MARK AS {path}: one was copied by hand, and both count as one"));
         }
         (None, None) => lines.push("HAS NO GOOD MARK: it does not count, and nothing is written to it".to_owned()),
         (None, Some(_)) if copy.wrong => lines.push("DAMAGED: something on it is wrong".to_owned()),
@@ -108,7 +109,16 @@ pub fn synced(synced: &Synced, unavailable: &[Unavailable], foreign: &[std::path
     } else {
         "every file that is signed as it was signed. Their inboxes differ, see below."
     };
+    let everywhere = || {
+        let findings = synced.judgement.findings.iter();
+        findings.filter(|finding| finding.copy.is_none() && finding.severity == Severity::Wrong)
+    };
     page.line(&match (good == all, unchanged) {
+        (true, _) if everywhere().next().is_some() => format!(
+            "WRONG on every copy: {}, listed below. In all else {} up to date with each other.",
+            count(everywhere().count(), "fault", "faults"),
+            is(all)
+        ),
         (true, true) => format!("Nothing to do: {} up to date, {signed}", is(all)),
         (true, false) => format!("Done: {} up to date, {signed}", is(all)),
         (false, _) => format!("{good} of {} up to date; what the others need is said below.", is(all)),
@@ -124,8 +134,7 @@ pub fn synced(synced: &Synced, unavailable: &[Unavailable], foreign: &[std::path
         page.field("copy", &path.display().to_string());
         page.below("OF ANOTHER VAULT: nothing of it was used, and nothing was changed there");
     }
-    let everywhere = synced.judgement.findings.iter().filter(|finding| finding.copy.is_none());
-    for finding in everywhere.filter(|finding| finding.severity == Severity::Wrong) {
+    for finding in everywhere() {
         page.field("WRONG", &finding.file);
         page.below(&finding.what);
         page.below(&format!("-> {}", finding.hint));
@@ -154,8 +163,11 @@ fn write_done(page: &mut Page, copy: &SyncedCopy) {
         Some(Unmarked::Damaged) => page.below(
             "got a new mark, for the one it had was damaged. A ceremony that was begun on it and never committed can be ended by an exception only",
         ),
+        Some(Unmarked::Unsure) => page.below(
+            "got a mark of its own: it had one already, which another directory may have as well. A ceremony that was begun on it and never committed can be ended by an exception only",
+        ),
         Some(Unmarked::Cloned { of }) => page.below(&format!(
-            "got a mark of its own: it had the one of {}, from which it was copied by hand",
+            "got a mark of its own: it had the same mark as {}, for one of the two was copied by hand",
             of.display()
         )),
         Some(Unmarked::Unreadable { .. }) | None => {}

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use super::copies;
 use super::page::{Page, count, names};
-use super::verify::{headline, unavailable_json};
+use super::verify::{stands, unavailable_json};
 use crate::encoding::{Digest, Name, PublicKey, Time};
-use crate::transcript::{GenerationState, Judgement, RecordBody, RosterEntry, Signer, Stage, Unfinished, Which};
+use crate::transcript::{
+    GenerationState, Judgement, Plan, RecordBody, RosterEntry, Severity, Signer, Stage, Unfinished, Which,
+};
 use crate::vault::{Medium, Unavailable};
 
 const DAY: i64 = 86_400;
@@ -133,21 +135,77 @@ fn margin(custodians: &[Custodian<'_>], k: usize, check_days: u32) -> Vec<String
 /// What an unfinished ceremony waits for.
 fn what_to_run(judgement: &Judgement, ceremony: &Unfinished) -> String {
     let plan = &ceremony.plan;
-    let k = if plan.generation == 1 { plan.n() } else { usize::from(plan.k) };
+    let whole = judgement.current().map(is_whole_here).unwrap_or(true);
+    if let Some(sign) = judgement.sign_of_a_commit(&ceremony.id) {
+        let bring = "Bring the vault's other copies, and run `claviger copy sync` with all of them";
+        return format!("it may have been committed: {sign}. {bring}");
+    }
     match ceremony.stage {
-        Stage::Committed => format!(
-            "generation {} is committed: run `claviger resume` with {}; nothing else can start before",
-            plan.generation,
-            if plan.generation == 1 { "every founder".to_owned() } else { format!("any {k} custodians") },
-        ),
+        Stage::Committed => what_finishes(judgement, ceremony),
         _ if (0..judgement.copies.len()).any(|place| judgement.may_hide_a_commit(place, &ceremony.id)) => {
             "it may have been committed: what would say so is damaged. Bring a copy that has it right, and run `claviger copy sync`".to_owned()
+        }
+        Stage::Gathering | Stage::Staged if !whole => {
+            "no COMMIT of it is here: bring the vault's other copies first, and run `claviger copy sync` with all of them".to_owned()
         }
         Stage::Gathering | Stage::Staged => format!(
             "nothing is committed, and nothing is lost: run `claviger {}` again, with {} it was begun on at hand",
             plan.kind,
             if plan.copies.len() == 1 { "the copy" } else { "all the copies" },
         ),
+    }
+}
+
+/// How a committed ceremony is finished. In a fork that is not settled, the tokens let one branch be finished at most.
+fn what_finishes(judgement: &Judgement, ceremony: &Unfinished) -> String {
+    let Plan { generation, k, .. } = ceremony.plan;
+    let who = if generation == 1 { "every founder".to_owned() } else { format!("any {k} custodians") };
+    match judgement.tips().first().map(|tip| (tip.ceremony, tip.manifest.plan.number)) {
+        Some((highest, _)) if highest == ceremony.id => format!(
+            "generation {generation} is committed, on the branch of this fork that can be finished (it has the highest number): run `claviger resume` with {who}"
+        ),
+        Some((_, highest)) => format!(
+            "generation {generation} is committed, on a branch of this fork that cannot be finished: the cards have gone on to ceremony {highest}. Run `claviger resume` for that one"
+        ),
+        None => format!(
+            "generation {generation} is committed: run `claviger resume` with {who}; nothing else can start before"
+        ),
+    }
+}
+
+/// Whether a copy here has all of it.
+fn is_whole_here(generation: &GenerationState) -> bool {
+    !generation.complete_on.is_empty()
+}
+
+/// The verdict in one line, and what of the current generation is not here.
+fn write_headline(page: &mut Page, judgement: &Judgement) {
+    let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).count();
+    let hidden = judgement.unfinished.iter().filter(|ceremony| judgement.sign_of_a_commit(&ceremony.id).is_some());
+    let hidden: Vec<String> = hidden.map(|ceremony| ceremony.plan.generation.to_string()).collect();
+    let hidden = match hidden.as_slice() {
+        [] => String::new(),
+        generations => format!(", and generation {} may have been committed", names(generations)),
+    };
+    let stands = stands(judgement) + &hidden;
+    match wrong {
+        0 => page.line(&format!("SOUND: {stands}; every file is as it was signed.")),
+        wrong => {
+            page.line(&format!("WRONG: {} found; {stands}.", count(wrong, "fault", "faults")));
+            page.line("Run `claviger verify`: it lists them, and says where.");
+        }
+    }
+    let Some(current) = judgement.current().ok().filter(|current| !is_whole_here(current)) else { return };
+    let bring = "Bring the vault's other copies, and run `claviger copy sync` with all of them.";
+    let (generation, k) = (current.generation, current.manifest.plan.k);
+    let shares = current.shares_here.iter().filter(|index| current.holders.contains(index)).count();
+    if shares < usize::from(k) {
+        let here = count(shares, "of its shares is here", "of its shares are here");
+        page.line(&format!(
+            "NOT HERE: generation {generation} cannot be opened from these copies: {here}, and {k} are needed. {bring}"
+        ));
+    } else {
+        page.line(&format!("NOT WHOLE: no copy here has all of generation {generation}. {bring}"));
     }
 }
 
@@ -161,10 +219,7 @@ pub fn text(judgement: &Judgement, terms: &Terms<'_>) -> String {
     if judgement.practice {
         page.line("PRACTICE VAULT: software tokens, for drills only. No real credential belongs in it.");
     }
-    page.line(&headline(judgement));
-    if !judgement.is_sound() {
-        page.line("Run `claviger verify` to see what is wrong, and where.");
-    }
+    write_headline(&mut page, judgement);
     page.gap();
     if let Some(name) = terms.name {
         page.field("vault", name);
@@ -223,7 +278,11 @@ fn write_custodians(page: &mut Page, custodians: &[Custodian<'_>], current: &Gen
     if custodians.iter().any(|custodian| custodian.overdue) {
         page.field("", "-> prove the overdue keys with `claviger check`");
     }
-    let lines = margin(custodians, usize::from(current.manifest.plan.k), terms.check_days);
+    let lines = if is_whole_here(current) {
+        margin(custodians, usize::from(current.manifest.plan.k), terms.check_days)
+    } else {
+        vec![format!("not known: no copy here has all of generation {}", current.generation)]
+    };
     for (place, line) in lines.iter().enumerate() {
         page.field(if place == 0 { "margin" } else { "" }, line);
     }
@@ -282,17 +341,21 @@ fn write_copies(page: &mut Page, judgement: &Judgement, current: Option<&Generat
     if ids.len() < terms.copies {
         let whole = count(ids.len(), "copy is", "copies are");
         let wanted = terms.copies;
-        page.field(
-            "",
-            &format!(
-                "-> {whole} complete; the policy wants {wanted}: bring the others, or make one: `claviger copy add`"
-            ),
-        );
+        // From nothing that is whole no whole copy is made.
+        let make = if ids.is_empty() { "" } else { ", or make one: `claviger copy add`" };
+        page.field("", &format!("-> {whole} complete; the policy wants {wanted}: bring the others{make}"));
     }
 }
 
 fn day(time: Time) -> String {
     time.to_string().chars().take(10).collect()
+}
+
+/// How many of the copies that were read do not have the current generation whole; 0 before the founding, and in a fork.
+pub fn no_backups(judgement: &Judgement) -> usize {
+    let Ok(current) = judgement.current() else { return 0 };
+    let is_backup = |place: &usize| current.complete_on.contains(place);
+    (0..judgement.copies.len()).filter(|place| !is_backup(place)).count()
 }
 
 /// Whether something is overdue, so that a script can see it.
@@ -320,7 +383,7 @@ pub fn json(judgement: &Judgement, terms: &Terms<'_>) -> Value {
         "ratified": judgement.ratified_head().map(generation_json),
         "custodians": people.iter().map(custodian_json).collect::<Vec<_>>(),
         "threshold": k,
-        "spare": k.and_then(|k| held.checked_sub(k)),
+        "spare": k.filter(|_| current.is_some_and(is_whole_here)).and_then(|k| held.checked_sub(k)),
         "rotation_overdue": current.is_some_and(|current| rotation_overdue(current, terms)),
         "unfinished": judgement.unfinished.iter().map(|ceremony| unfinished_json(judgement, ceremony)).collect::<Vec<_>>(),
         "exposed": current.map(|current| exposed(judgement, current)).unwrap_or_default().iter()

@@ -4,7 +4,7 @@ use super::{status, verify};
 use crate::encoding::{Document, Time};
 use crate::transcript::record::{CheckBody, RevealedBody, RevealedTo};
 use crate::transcript::tests::{World, name, three_generations, time};
-use crate::transcript::{Judgement, Record, RecordBody, Signer, Snapshot, Unfinished, Which, judge};
+use crate::transcript::{Judgement, Record, RecordBody, Signer, Snapshot, Stage, Unfinished, Which, judge};
 use crate::vault::Unavailable;
 
 fn terms(now: &str) -> status::Terms<'static> {
@@ -136,4 +136,61 @@ fn a_file_name_cannot_write_on_the_terminal() {
     world.put("x\u{1b}[2Jy\u{202e}.txt".to_owned(), Vec::new());
     let text = verify::text(&world.judge_one(), &[]);
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}') && text.contains("[2Jy"));
+}
+
+#[test]
+fn in_a_fork_it_is_said_which_branch_can_be_finished() {
+    let (mut world, first) = World::founded(2, 3);
+    for (number, who) in [(2, [1, 2]), (3, [2, 3])] {
+        let plan = world.plan(Some(&first), number);
+        world.make(Some(&first), plan, &who);
+    }
+    let judgement = world.judge();
+    assert!(judgement.current().is_err() && judgement.unfinished.len() == 2, "{judgement:?}");
+    let status = status::json(&judgement, &terms("2026-02-10T00:00:00Z"));
+    let next = |place: usize| status["unfinished"][place]["next"].as_str().unwrap().to_owned();
+    assert!(next(0).contains("cannot be finished") && next(0).contains("ceremony 3"), "{}", next(0));
+    assert!(next(1).contains("can be finished") && next(1).contains("`claviger resume` with any 2"), "{}", next(1));
+    let text = status::text(&judgement, &terms("2026-02-10T00:00:00Z"));
+    assert!(!text.contains("nothing else can start before"), "{text}");
+}
+
+#[test]
+fn what_a_ceremony_left_behind_says_that_it_may_have_been_committed() {
+    let late = terms("2026-02-10T00:00:00Z");
+    let (world, [_, second, third]) = three_generations();
+    let next = |world: &World| {
+        let judgement = world.judge();
+        let status = status::json(&judgement, &late);
+        (only(&judgement).stage, status["unfinished"][0]["next"].as_str().unwrap().to_owned(), status)
+    };
+    let without = |gone: &dyn Fn(&str) -> bool| {
+        let mut world = world.clone();
+        world.files.retain(|path, _| !gone(path));
+        world
+    };
+    let commit = third.path("COMMIT");
+    let closings = third.path("closings");
+    let (stage, said, status) = next(&without(&|path| path == commit));
+    assert!(stage == Stage::Staged && said.contains("2 custodians have closed it"), "{said}");
+    assert_eq!((&status["current"]["generation"], &status["spare"]), (&2.into(), &1.into()), "it is whole here");
+    let left = |path: &str| path == commit || path.starts_with(&closings);
+    let (_, said, _) = next(&without(&left));
+    assert!(said.contains("nothing is committed, and nothing is lost"), "{said}");
+    let shares = second.path("shares");
+    let (_, said, status) = next(&without(&|path| left(path) || path.starts_with(&shares)));
+    assert!(said.contains("no share of the generation before it is here") && !said.contains("nothing is"), "{said}");
+    assert!(status["spare"].is_null());
+    let one = second.path("shares/01-alice.age");
+    let damaged = without(&|path| left(path) || path == one);
+    let (_, said, _) = next(&damaged);
+    assert!(
+        said.contains("no COMMIT of it is here: bring the vault's other copies") && !said.contains("nothing is"),
+        "{said}"
+    );
+    let text = status::text(&damaged.judge(), &late);
+    assert!(
+        text.contains("NOT WHOLE: no copy here has all of generation 2.") && text.contains("margin      not known"),
+        "{text}"
+    );
 }

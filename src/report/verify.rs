@@ -47,16 +47,21 @@ pub fn text(judgement: &Judgement, unavailable: &[Unavailable]) -> String {
 }
 
 /// The verdict in one line.
-pub fn headline(judgement: &Judgement) -> String {
+fn headline(judgement: &Judgement) -> String {
     let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).count();
-    let stands = match judgement.current() {
-        Ok(current) if current.ratified => format!("generation {} is ratified", current.generation),
-        Ok(current) => format!("generation {} is committed and NOT ratified", current.generation),
-        Err(error) => error.to_string(),
-    };
+    let stands = stands(judgement);
     match wrong {
         0 => format!("SOUND: {stands}; every file is as it was signed."),
         wrong => format!("WRONG: {} found, listed below; {stands}.", count(wrong, "fault", "faults")),
+    }
+}
+
+/// Where the vault stands, as a clause.
+pub(super) fn stands(judgement: &Judgement) -> String {
+    match judgement.current() {
+        Ok(current) if current.ratified => format!("generation {} is ratified", current.generation),
+        Ok(current) => format!("generation {} is committed and NOT ratified", current.generation),
+        Err(error) => error.to_string(),
     }
 }
 

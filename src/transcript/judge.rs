@@ -5,6 +5,7 @@ mod collect;
 mod files;
 mod findings;
 mod follow;
+mod hidden;
 mod line;
 mod outside;
 mod verdict;
@@ -24,6 +25,7 @@ use crate::error::{Advice, Exit};
 
 pub use alone::{serves_alone, serves_generation_alone};
 pub use follow::{FollowError, check_manifest_follows, check_plan_follows};
+pub use hidden::CommitSign;
 
 /// How far above the highest number that k custodians approved a number may be that fewer stand behind, or one token.
 pub const NUMBER_WINDOW: u64 = 1 << 32;
@@ -98,7 +100,7 @@ pub struct Unfinished {
 pub enum Fate {
     /// Its manifest is committed and in the line.
     Committed,
-    /// It is recorded as abandoned, and no COMMIT of it is known.
+    /// A plan that k custodians approved declares it abandoned, and no COMMIT of it is known.
     Abandoned,
     /// A ratified generation stands where its own would, or later: it can never be gathered, or never be ratified.
     DeadSibling,
@@ -140,6 +142,8 @@ pub struct GenerationState {
     more_closings: Vec<Signed<Closing>>,
     /// The custodians who still hold a share key of it, ascending.
     pub holders: Vec<u8>,
+    /// The custodians whose share envelope stands on a copy, right in every byte, ascending.
+    pub shares_here: Vec<u8>,
     /// Places in [`Judgement::copies`] of the copies that have every file of it, right in every byte.
     pub complete_on: Vec<usize>,
 }
@@ -158,7 +162,8 @@ pub struct CopyState {
     pub path: String,
     /// Its id, if it has a good mark.
     pub id: Option<Nonce16>,
-    /// Number of files that other copies have and this one has not.
+    /// Number of files that other copies have and this one should have and has not: those of a ceremony without COMMIT belong
+    /// only on the copies that it was begun on.
     pub missing: usize,
     /// Something on it is wrong.
     pub wrong: bool,
@@ -216,6 +221,12 @@ impl Judgement {
         self.line().last().ok_or(JudgeError::NotFounded)
     }
 
+    /// Whether this vault has been founded: generation 1 is committed, or a later one was begun.
+    pub fn is_founded(&self) -> bool {
+        let later = self.ceremonies.values().any(|(plan, _)| plan.generation > 1);
+        later || self.generations.iter().any(|state| state.committed)
+    }
+
     /// The committed generations, from 1 to the last before an unsettled fork.
     pub fn line(&self) -> impl DoubleEndedIterator<Item = &GenerationState> {
         self.line.iter().map(|&place| &self.generations[place])
@@ -243,19 +254,6 @@ impl Judgement {
         tips
     }
 
-    /// Whether something is wrong on copy `place` with what would commit this ceremony there: it may have been right.
-    pub fn may_hide_a_commit(&self, place: usize, ceremony: &Digest) -> bool {
-        let Some(directory) = self.directory_of(place, ceremony) else { return false };
-        let directory = format!("generations/{directory}");
-        let hides = |file: &str| {
-            let below = file.strip_prefix(&directory);
-            file == "generations" || matches!(below, Some("" | "/COMMIT" | "/manifest.json"))
-        };
-        let copy = Some(self.copies[place].path.as_str());
-        let mut wrong = self.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
-        wrong.any(|finding| finding.copy.as_deref() == copy && hides(&finding.file))
-    }
-
     /// The last ratified generation of the line.
     pub fn ratified_head(&self) -> Option<&GenerationState> {
         self.line().rev().find(|generation| generation.ratified)
@@ -278,13 +276,18 @@ impl Judgement {
         made.find(|generation| generation.committed).or(first)
     }
 
+    /// Whether a COMMIT of this ceremony is on any copy.
+    pub fn has_a_commit(&self, ceremony: &Digest) -> bool {
+        self.generations.iter().any(|generation| generation.ceremony == *ceremony && generation.commit)
+    }
+
     /// The custodians who still hold a share key of this generation, ascending.
     pub fn holders(&self, manifest: &Digest) -> &[u8] {
         self.generation(manifest).map_or(&[], |generation| &generation.holders)
     }
 
-    /// Whether this ceremony is recorded as abandoned: by a signed record, or by a plan that k custodians approved.
-    /// False if it turned out to be committed.
+    /// Whether this ceremony is declared abandoned by a plan that k custodians approved; a record of that alone is one
+    /// custodian's word. False if it turned out to be committed.
     pub fn is_abandoned(&self, ceremony: &Digest) -> bool {
         self.abandoned.contains(ceremony) && self.knows_ceremony(ceremony) != Some(Fate::Committed)
     }

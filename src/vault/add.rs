@@ -16,8 +16,8 @@ use crate::encoding::Digest;
 use crate::transcript::{Checked, CopyMark, CopyView, Founding};
 
 /// Makes `new` a copy of the vault: in a new or empty directory, or where an earlier run was interrupted, or where a copy
-/// of this vault is damaged or was made by hand. `copies` are locked by the caller; `new` is locked here. The new copy is
-/// the last of [`Synced::copies`]; whether it counts now says its mark.
+/// of this vault is damaged or was made by hand. It gets a new mark in any case. `copies` are locked by the caller; `new` is
+/// locked here. The new copy is the last of [`Synced::copies`]; whether it counts now says its mark.
 ///
 /// # Errors
 /// [`VaultError::Occupied`], [`VaultError::Nested`], [`VaultError::OtherVault`] and [`VaultError::Same`] before anything is written there.
@@ -42,7 +42,7 @@ pub fn add(copies: &Copies, new: &Path) -> Result<Synced, VaultError> {
     if all.vault() != snapshot.vault || all.paths() != paths {
         return Err(VaultError::Changed);
     }
-    synchronise(&all, |path| path == new)
+    synchronise(&all, |path| path == new, |path| path == new)
 }
 
 /// What stands inside of a copy and is not of the vault makes that copy wrong.

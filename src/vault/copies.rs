@@ -12,7 +12,7 @@ use super::medium::Medium;
 use super::write::{self, Part};
 use super::{VaultError, read};
 use crate::encoding::{Digest, Nonce16};
-use crate::transcript::{CopyView, Judgement, Place, Snapshot};
+use crate::transcript::{CopyMark, CopyView, Judgement, Place, Snapshot};
 
 /// The copies of one vault that can be read.
 #[derive(Debug)]
@@ -33,6 +33,10 @@ enum Aside {
     ReadOnly,
     /// It has too little room.
     Full,
+    /// It has the mark of an earlier one, so that a plan cannot name it beside that one.
+    Twin,
+    /// It did not take the plan of a ceremony.
+    Failed,
 }
 
 /// A copy that was asked for and cannot be used.
@@ -129,12 +133,25 @@ impl Copies {
         let named = |path: &Path| path.display().to_string();
         let (copies, foreign): (Vec<_>, Vec<_>) =
             copies.into_iter().partition(|copy| !snapshot.foreign.contains(&named(copy.path())));
-        let mark = |view: &CopyView| view.mark().filter(|mark| mark.vault == snapshot.vault);
-        let ids = snapshot.copies.iter().map(|view| mark(view).map(|mark| mark.id)).collect();
+        let marks = snapshot.copies.iter().map(CopyView::mark).collect();
         let unavailable = tried.into_iter().map(|f| Unavailable { path: f.copy, why: f.error.to_string() }).collect();
         let foreign = foreign.iter().map(|copy| copy.path().to_owned()).collect();
-        let aside = copies.iter().map(|copy| Cell::new((!copy.is_writable()).then_some(Aside::ReadOnly))).collect();
-        Ok(Self { copies, unavailable, foreign, ids, aside, vault: snapshot.vault })
+        let (ids, aside) = (Vec::new(), Vec::new());
+        let mut copies = Self { copies, unavailable, foreign, ids, aside, vault: snapshot.vault };
+        copies.learn(marks);
+        Ok(copies)
+    }
+
+    /// Which of them are written to, by these marks.
+    fn learn(&mut self, marks: Vec<Option<CopyMark>>) {
+        let good = |mark: Option<CopyMark>| mark.filter(|mark| mark.vault == self.vault).map(|mark| mark.id);
+        self.ids = marks.into_iter().map(good).collect();
+        let aside = |(place, copy): (usize, &Copy)| {
+            let is_twin = self.ids[place].is_some() && self.ids[..place].contains(&self.ids[place]);
+            let read_only = (!copy.is_writable()).then_some(Aside::ReadOnly);
+            Cell::new(read_only.or(is_twin.then_some(Aside::Twin)))
+        };
+        self.aside = self.copies.iter().enumerate().map(aside).collect();
     }
 
     /// Reads all of them anew.
@@ -189,7 +206,7 @@ impl Copies {
     /// What the copies are on, for preflight.
     pub fn media(&self) -> Vec<Medium> {
         let medium = |(copy, aside): (&Copy, &Cell<Option<Aside>>)| Medium {
-            writable: aside.get() != Some(Aside::ReadOnly),
+            writable: !matches!(aside.get(), Some(Aside::ReadOnly | Aside::Failed)),
             full: aside.get() == Some(Aside::Full),
             ..Medium::of(copy)
         };
@@ -207,11 +224,38 @@ impl Copies {
         }
     }
 
-    /// Takes all copies for this process.
+    /// From now on nothing is written to the copies that did not take the plan of a ceremony, so that another plan can leave
+    /// them out. Returns those failures that were news: where nothing was written anyway, that is known.
+    pub fn set_aside(&self, mut failures: Vec<Failure>) -> Vec<Failure> {
+        failures.retain(|failure| {
+            let place = self.copies.iter().position(|copy| copy.path() == failure.copy);
+            let news = place.filter(|place| self.writable(*place).is_ok());
+            news.inspect(|place| self.aside[*place].set(Some(Aside::Failed))).is_some()
+        });
+        failures
+    }
+
+    /// Those that have the mark of another one, with that one. They are read, and nothing of a ceremony is written to them.
+    pub fn twins(&self) -> Vec<(&Path, &Path)> {
+        let twin = |place: usize| {
+            let first = self.ids[..place].iter().position(|id| id.is_some() && *id == self.ids[place])?;
+            Some((self.copies[place].path(), self.copies[first].path()))
+        };
+        (0..self.copies.len()).filter_map(twin).collect()
+    }
+
+    /// Those that are written to.
+    pub fn written_to(&self) -> Vec<&Path> {
+        let copies = self.copies.iter().zip(&self.aside).filter(|(_, aside)| aside.get().is_none());
+        copies.map(|(copy, _)| copy.path()).collect()
+    }
+
+    /// Takes all copies for this process. Another may have changed them since they were opened: their marks are read once
+    /// more, and whether they can be written.
     ///
     /// # Errors
     /// [`VaultError::InUse`] if another process has one of them.
-    pub fn lock(&self) -> Result<Lock, VaultError> {
+    pub fn lock(&mut self) -> Result<Lock, VaultError> {
         let mut directories = Vec::new();
         // In one order, in whatever order they were named: of several who want the same copies, one gets them.
         let mut copies: Vec<&Copy> = self.copies.iter().collect();
@@ -219,6 +263,8 @@ impl Copies {
         for copy in copies {
             directories.extend(copy.lock()?);
         }
+        let marks = self.copies.iter().map(read::mark).collect();
+        self.learn(marks);
         Ok(Lock { _directories: directories })
     }
 
@@ -349,6 +395,7 @@ impl Copies {
         let copy = self.copies[place].path();
         match (self.ids[place], self.aside[place].get()) {
             (None, _) => Err(VaultError::Unmarked { copy: copy.to_owned() }),
+            (Some(_), Some(Aside::Twin)) => Err(VaultError::Twin { copy: copy.to_owned() }),
             (Some(_), Some(aside)) => Err(VaultError::SetAside { copy: copy.to_owned(), full: aside == Aside::Full }),
             (Some(id), None) => Ok(id),
         }

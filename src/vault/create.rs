@@ -9,7 +9,8 @@ use super::layout::{COPY, POLICY, VAULT};
 use super::read::{self, LOST_AND_FOUND};
 use super::{VaultError, write};
 use crate::encoding::{Digest, Document, Nonce16};
-use crate::transcript::{CopyMark, Founding};
+use crate::transcript::document::MAX_DOCUMENT;
+use crate::transcript::{Checked, CopyMark, Founding};
 
 /// Makes the copies of a new vault in new or empty directories. A directory in which this very founding was interrupted is
 /// taken as it is.
@@ -33,7 +34,8 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
         let view = read::view(copy)?;
         let fits = view.mark().is_some_and(|mark| mark.vault == vault);
         // A mark without a founding body is of a founding that was interrupted, and may name another vault.
-        if !(fits || view.files.contains_key(VAULT) && view.files.contains_key(COPY)) {
+        let taken = view.files.contains_key(VAULT) && view.files.contains_key(COPY);
+        if !fits && !taken {
             let id = Nonce16::random().map_err(|_| VaultError::Random)?;
             write::write_over(copy, COPY, &CopyMark::new(id, vault).encode())?;
         }
@@ -43,11 +45,24 @@ pub fn create(paths: &[PathBuf], founding: &Founding, policy: &[u8]) -> Result<C
     Copies::open(paths)
 }
 
+/// The founding body that stands in this directory; none if there is none that reads.
+pub fn standing(path: &Path) -> Option<Founding> {
+    let mut file = Copy::open(path).ok()?.file(VAULT).ok()??;
+    let bytes = read::bounded(&mut file, MAX_DOCUMENT).ok()??;
+    Founding::read(&bytes).ok()
+}
+
 /// Makes the directory, if it is not there, and opens it.
 pub(super) fn make(path: &Path) -> Result<Copy, VaultError> {
     match disk::make_directory(path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let missing =
+                path.ancestors().skip(1).take_while(|parent| !parent.as_os_str().is_empty() && !parent.exists());
+            let missing = missing.last().unwrap_or(path).to_owned();
+            return Err(VaultError::NoParent { copy: path.to_owned(), missing });
+        }
         Err(source) => {
             let (copy, file) = (path.to_owned(), "the directory".to_owned());
             return Err(VaultError::Io { copy, file, action: "make", source });

@@ -3,7 +3,8 @@
 //! Plans name copies by their marks' ids, and a ceremony is abandoned only when all of these are present. So two copies
 //! with one id are one too few: whoever brings the wrong one of them would vouch for the other. A copy that was made by
 //! hand gets an id of its own, and only after the copy that keeps the id has all that the other one has: whatever was
-//! committed under this id is then where this id is. A new id is in no plan, and vouches for nothing.
+//! committed under this id is then where this id is. A new id is in no plan, and vouches for nothing. So a directory that
+//! is to be made a copy gets one in any case: where its mark is from, nobody can see.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,9 @@ pub enum Unmarked {
         /// Why, as a clause.
         why: String,
     },
-    /// It has the mark of another copy, from which it was copied by hand.
+    /// It has one, and is to be made a copy: by hand, it may have been copied from one that is not here and has the same.
+    Unsure,
+    /// It has the mark of another copy: one of the two was copied by hand.
     Cloned {
         /// The copy that keeps it.
         of: PathBuf,
@@ -59,7 +62,7 @@ fn has_founding(snapshot: &Snapshot, place: usize) -> bool {
 }
 
 impl Copies {
-    /// Gives copy `place` a mark of its own, if it needs one.
+    /// Gives copy `place` a mark of its own, if it needs one, or in any case.
     ///
     /// # Errors
     /// [`VaultError::Incomplete`] if it may not have one yet; [`VaultError::Io`].
@@ -68,8 +71,9 @@ impl Copies {
         snapshot: &Snapshot,
         judgement: &Judgement,
         place: usize,
+        anyway: bool,
     ) -> Result<Option<Unmarked>, VaultError> {
-        let Some(why) = unmarked(snapshot, place) else { return Ok(None) };
+        let Some(why) = unmarked(snapshot, place).or(anyway.then_some(Unmarked::Unsure)) else { return Ok(None) };
         let copy = &self.copies[place];
         if let Some(reason) = hindrance(snapshot, judgement, place, &why) {
             return Err(VaultError::Incomplete { copy: copy.path().to_owned(), reason });

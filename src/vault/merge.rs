@@ -50,7 +50,8 @@ struct Wanted<'a> {
 
 impl Copies {
     /// Adds to every copy the files that it lacks and others have. Not spread: what the verdict found fault with, secrets of
-    /// extinct generations, and what was admitted. A copy without a good mark gives, and takes nothing.
+    /// extinct generations, what was admitted, and a ceremony without COMMIT to copies that it was not begun on. A copy
+    /// without a good mark gives, and takes nothing.
     ///
     /// # Errors
     /// [`VaultError`] if a copy cannot be read any more.
@@ -181,7 +182,7 @@ fn standing<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: 
             Place::Inbox(_) => ((3, 0, None), path.clone()),
             Place::Generation(directory, file) => {
                 let Some(ceremony) = judgement.ceremony_in(from, directory) else { continue };
-                if file.is_sealed() && is_over(judgement, &ceremony) {
+                if file.is_sealed() && is_over(judgement, &ceremony) || !belongs_on(judgement, to, &ceremony) {
                     continue;
                 }
                 let Some(plan) = judgement.ceremony(&ceremony) else { continue };
@@ -199,6 +200,16 @@ fn standing<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: 
         standing.push(Standing { order, source: path, target, content });
     }
     standing
+}
+
+/// Whether the files of this ceremony belong on copy `to`. Of a ceremony without COMMIT they stand where it was begun, and
+/// nowhere else: a copy that has them says that nothing was committed there, and one that was not there, or is older, must
+/// not come to say so. Copies with one id say it together.
+fn belongs_on(judgement: &Judgement, to: usize, ceremony: &Digest) -> bool {
+    let id = judgement.copies[to].id;
+    let mut places =
+        (0..judgement.copies.len()).filter(|place| *place == to || id.is_some() && judgement.copies[*place].id == id);
+    judgement.has_a_commit(ceremony) || places.any(|place| judgement.directory_of(place, ceremony).is_some())
 }
 
 /// Whether the secrets of a ceremony are of no use to anyone any more.

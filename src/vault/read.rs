@@ -15,7 +15,7 @@ use crate::encoding::Digest;
 use crate::transcript::document::MAX_DOCUMENT;
 use crate::transcript::place::is_generation_directory;
 use crate::transcript::snapshot::Unread;
-use crate::transcript::{Content, CopyView, Place};
+use crate::transcript::{Checked, Content, CopyMark, CopyView, Place};
 
 /// A sealed file over this many bytes is not read: FAT, which removable media have, holds none.
 pub(super) const MAX_SEALED: u64 = (4 << 30) - 1;
@@ -53,6 +53,12 @@ pub(super) const LOST_AND_FOUND: &str = "lost+found";
 /// [`CopyView::unread`].
 pub(super) fn view(copy: &Copy) -> Result<CopyView, VaultError> {
     view_within(copy, [HEAD, GENERATIONS, RECORDS, INBOX])
+}
+
+/// The mark of a copy, if there is a good one.
+pub(super) fn mark(copy: &Copy) -> Option<CopyMark> {
+    let mut file = copy.file(COPY).ok().flatten()?;
+    CopyMark::read(&bounded(&mut file, 4096).ok().flatten()?).ok()
 }
 
 fn view_within(copy: &Copy, [head, generations, records, inbox]: [Budget; 4]) -> Result<CopyView, VaultError> {

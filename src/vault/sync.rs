@@ -68,16 +68,22 @@ impl SyncedCopy {
 /// # Errors
 /// [`VaultError`] if the copies cannot be read together. What fails on single copies is in [`SyncedCopy::failures`].
 pub fn sync(copies: &Copies, _lock: &Lock) -> Result<Synced, VaultError> {
-    synchronise(copies, |_| true)
+    synchronise(copies, |_| true, |_| false)
 }
 
-/// Brings those for which `chosen` says so up to date; the others are added to where they lack something, and no more.
-pub(super) fn synchronise(copies: &Copies, chosen: impl Fn(&Path) -> bool) -> Result<Synced, VaultError> {
+/// Brings those for which `chosen` says so up to date; the others are added to where they lack something, and no more. Those
+/// of which `marked_anew` is true get a new mark also if theirs is good.
+pub(super) fn synchronise(
+    copies: &Copies,
+    chosen: impl Fn(&Path) -> bool,
+    marked_anew: impl Fn(&Path) -> bool,
+) -> Result<Synced, VaultError> {
     let mut work = Work {
         copies,
         seen: copies.judged()?,
         synced: copies.paths().into_iter().map(SyncedCopy::new).collect(),
         chosen: copies.paths().iter().map(|path| chosen(path)).collect(),
+        marked_anew: copies.paths().iter().map(|path| marked_anew(path)).collect(),
     };
     for _ in 0..ROUNDS {
         if !work.bring()? {
@@ -95,6 +101,7 @@ struct Work<'a> {
     seen: (Snapshot, Judgement),
     synced: Vec<SyncedCopy>,
     chosen: Vec<bool>,
+    marked_anew: Vec<bool>,
 }
 
 impl Work<'_> {
@@ -144,7 +151,7 @@ impl Work<'_> {
             if !self.chosen[place] || !self.is_well(place) {
                 continue;
             }
-            match self.copies.mark(&self.seen.0, &self.seen.1, place) {
+            match self.copies.mark(&self.seen.0, &self.seen.1, place, self.marked_anew[place]) {
                 Ok(None) => {}
                 Ok(marked) => {
                     self.synced[place].marked = marked;

@@ -167,14 +167,23 @@ fn jobs(run: &Run, watched: &Recorder, sample: Sample) -> Vec<Job> {
 }
 
 /// What is left of a site when the copies have been merged: the first thing that every command does. Files that were never
-/// finished do not count, nor does it which copy has a file.
+/// finished do not count, nor does it which copy has a file; but it does which copies a ceremony without COMMIT was begun on.
 fn merged(image: &Image) -> BTreeMap<PathBuf, Arc<Vec<u8>>> {
     let counts = |path: &&PathBuf| path.extension().is_none_or(|extension| extension != "part");
     let place = |path: &PathBuf| match path.strip_prefix("copy") {
         Ok(inside) if !inside.ends_with("copy.json") => Path::new("vault").join(inside),
         _ => path.clone(),
     };
-    image.files.keys().filter(counts).map(|path| (place(path), image.files[path].clone())).collect()
+    let begun = image.files.keys().filter(counts).filter_map(|path| {
+        let mut below = path.iter();
+        let (copy, generations, directory) = (below.next()?, below.next()?, below.next()?);
+        let commit =
+            |copy: &str| image.files.contains_key(&Path::new(copy).join("generations").join(directory).join("COMMIT"));
+        let begun = generations == "generations" && below.next().is_some() && !VAULTS.iter().any(|copy| commit(copy));
+        begun.then(|| Path::new(copy).join("begun").join(directory))
+    });
+    let files = image.files.keys().filter(counts).map(|path| (place(path), image.files[path].clone()));
+    files.chain(begun.map(|path| (path, Arc::default()))).collect()
 }
 
 /// The points at which processes are killed.

@@ -137,11 +137,13 @@ impl Scene {
         assert_eq!(seen.shown, [SECRET], "{}", seen.screen);
     }
 
-    /// `status` on these copies.
+    /// What `status` says of these copies, whether something is wrong with them or not.
     #[track_caller]
     pub fn status(&self, vaults: &[&str]) -> String {
         let args = self.arguments(&["status"], vaults);
-        self.place.quietly(&args.iter().map(String::as_str).collect::<Vec<_>>())
+        let (code, said) = without_terminal(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(code <= 1, "{code}: {said}");
+        said
     }
 
     /// `verify` on these copies: exit code, and all that it says.

@@ -163,6 +163,11 @@ pub(super) fn without_shares(
     plan: &Plan,
 ) -> Result<BTreeSet<Digest>, CeremonyError> {
     let snapshot = copies.snapshot()?;
+    // A copy that cannot be read any more may have one.
+    let here = snapshot.copies.iter().map(|copy| &copy.path);
+    if !here.eq(judgement.copies.iter().map(|copy| &copy.path)) {
+        return Ok(BTreeSet::new());
+    }
     let has_shares = |ceremony: &Digest| {
         snapshot.copies.iter().enumerate().any(|(place, copy)| {
             let Some(directory) = judgement.directory_of(place, ceremony) else { return false };

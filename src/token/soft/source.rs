@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FlockOperation, flock, inotify};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, inotify};
 use zeroize::Zeroizing;
 
 use super::{SoftCard, SoftCardOptions};
@@ -146,10 +146,13 @@ fn reader_of(path: &Path) -> String {
 
 /// The open file and the card in it.
 fn load(path: &Path) -> Result<(File, SoftCard), ChannelError> {
-    let file = File::open(path).map_err(|error| match error.kind() {
+    // A FIFO without a writer is not waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from);
+    let file = File::from(opened.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => ChannelError::Removed { reader: reader_of(path) },
         _ => failed(path, &error.to_string()),
-    })?;
+    })?);
     let mut bytes = Zeroizing::new(Vec::new());
     (&file).take(LARGEST).read_to_end(&mut bytes).map_err(|error| failed(path, &error.to_string()))?;
     let card = SoftCard::from_bytes(&bytes).map_err(|error| failed(path, &error.to_string()))?;

@@ -32,7 +32,8 @@ pub(super) struct Bench<'a, 'b> {
 
 impl<'a> Bench<'a, '_> {
     /// Adds findings for all directories of the ceremony; returns, by place in the snapshot's copies, how many files
-    /// are missing there that should be there. `None`: something there is wrong.
+    /// are missing there that should be there: without a COMMIT none, on a copy that the ceremony was not begun on.
+    /// `None`: something there is wrong.
     pub fn look(&self, findings: &mut Findings<'a>) -> Vec<Option<usize>> {
         let mut good: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.snapshot.copies.len()];
         let mut bad: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.snapshot.copies.len()];
@@ -50,6 +51,19 @@ impl<'a> Bench<'a, '_> {
             }
         }
         self.missing(&good, &bad, findings)
+    }
+
+    /// The custodians whose envelope stands in a directory of the ceremony as the manifest names it.
+    pub fn shares(&self) -> Vec<u8> {
+        let Some(state) = self.state else { return Vec::new() };
+        let stands = |index: u8, digest: Digest| {
+            let stem = self.ceremony.plan.custodian(index).map(|entry| entry.stem()).unwrap_or_default();
+            let share = GenerationFile::Share(&stem);
+            let mut files = self.ceremony.dirs.iter().flat_map(|dir| &dir.files);
+            files.any(|(file, content)| *file == share && content.digest() == digest)
+        };
+        let envelopes = state.manifest.envelopes.iter();
+        envelopes.filter(|envelope| stands(envelope.index, envelope.digest)).map(|envelope| envelope.index).collect()
     }
 
     fn name(&self, dir: &Dir<'a>, findings: &mut Findings<'a>) {
@@ -236,7 +250,11 @@ impl<'a> Bench<'a, '_> {
                 findings.wrong_everywhere(path, "is on none of the copies", "look for a copy that has it");
             }
         }
+        let spreads = self.state.is_some_and(|state| state.commit);
         let count = |copy: usize| {
+            if !spreads && !self.ceremony.dirs.iter().any(|dir| dir.copy == copy) {
+                return 0;
+            }
             let absent = expected.iter().filter(|file| !good[copy].contains(*file) && !bad[copy].contains(*file));
             absent.filter(|file| good.iter().any(|files| files.contains(*file))).count()
         };

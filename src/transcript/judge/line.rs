@@ -128,6 +128,7 @@ fn state(
         closings,
         more_closings,
         holders: Vec::new(),
+        shares_here: Vec::new(),
         complete_on: Vec::new(),
     }
 }

@@ -33,7 +33,9 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         let bench = Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, followed, dead };
         let counts = bench.look(&mut findings);
         let whole = (0..counts.len()).filter(|copy| counts[*copy] == Some(0)).collect();
+        let shares = bench.shares();
         if let Some(place) = place {
+            generations[place].shares_here = shares;
             generations[place].complete_on = whole;
         }
         missing.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count.unwrap_or_default());
@@ -57,10 +59,10 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         }
     }
     report_forks(&forks, &mut findings);
-    let abandoned = abandoned(&records, &ceremonies);
+    let abandoned = abandoned(&ceremonies);
     let fates: BTreeMap<Digest, Fate> =
         ceremonies.iter().map(|ceremony| (ceremony.id, fate(&generations, &line, &abandoned, ceremony))).collect();
-    report_contradictions(&fates, &abandoned, &mut findings);
+    report_contradictions(&fates, &abandoned, &records, &mut findings);
     let unfinished = unfinished(&generations, &ceremonies, &fates);
     let highest_number = highest_number(&ceremonies, &records);
     let findings = findings.into_sorted();
@@ -166,24 +168,31 @@ fn report_forks(forks: &[Fork], findings: &mut Findings<'_>) {
     }
 }
 
-fn report_contradictions(fates: &BTreeMap<Digest, Fate>, abandoned: &BTreeSet<Digest>, findings: &mut Findings<'_>) {
-    for id in abandoned.iter().filter(|id| fates.get(*id) == Some(&Fate::Committed)) {
+fn report_contradictions(
+    fates: &BTreeMap<Digest, Fate>,
+    abandoned: &BTreeSet<Digest>,
+    records: &[Signed<Record>],
+    findings: &mut Findings<'_>,
+) {
+    let recorded = records.iter().filter_map(|record| match &record.body().body {
+        RecordBody::Abandoned(body) => Some(body.ceremony),
+        RecordBody::Check(_) | RecordBody::Refused(_) | RecordBody::Revealed(_) => None,
+    });
+    let said: BTreeSet<Digest> = recorded.chain(abandoned.iter().copied()).collect();
+    for id in said.iter().filter(|id| fates.get(*id) == Some(&Fate::Committed)) {
         let what = format!("ceremony {} is recorded as abandoned, and yet it is committed", id.short());
         findings.wrong_everywhere(String::new(), &what, "find out who recorded that, and on which copies");
     }
 }
 
-/// Those that a signed record names, or a plan that k custodians approved.
-fn abandoned(records: &[Signed<Record>], ceremonies: &[Ceremony<'_>]) -> BTreeSet<Digest> {
-    let recorded = records.iter().filter_map(|record| match &record.body().body {
-        RecordBody::Abandoned(body) => Some(body.ceremony),
-        RecordBody::Check(_) | RecordBody::Refused(_) | RecordBody::Revealed(_) => None,
-    });
+/// Those that a plan names which k custodians approved. A record of it is signed by one custodian, who reports it and cannot
+/// decide it: then one could let tokens leave a ceremony that is committed on a copy that is away.
+fn abandoned(ceremonies: &[Ceremony<'_>]) -> BTreeSet<Digest> {
     let approved = ceremonies.iter().filter(|ceremony| {
         let custodians: BTreeSet<u8> = ceremony.approvals.iter().map(|approval| approval.body().index).collect();
         custodians.len() >= usize::from(ceremony.plan.k)
     });
-    recorded.chain(approved.flat_map(|c| c.plan.abandons.iter().map(|abandoned| abandoned.ceremony))).collect()
+    approved.flat_map(|ceremony| ceremony.plan.abandons.iter().map(|abandoned| abandoned.ceremony)).collect()
 }
 
 fn unfinished(

@@ -24,6 +24,8 @@ pub enum Action {
     Reveal { session: usize },
     /// The machine forgets everything.
     Crash { session: usize },
+    /// A copy is exchanged for an image of it, made at the founding.
+    Restore { copy: u8 },
     /// A copy of a session fails, or is taken out.
     MediumFails { session: usize, copy: u8 },
 }
@@ -33,6 +35,9 @@ pub fn actions(bounds: &Bounds, state: &State, actions: &mut Vec<Action>) {
         for copies in subsets(state.free_copies(bounds.copies)) {
             begin_or_resume(bounds, state, copies, actions);
         }
+    }
+    if state.restored < bounds.restored {
+        actions.extend(members(state.free_copies(bounds.copies)).map(|copy| Action::Restore { copy }));
     }
     for (place, session) in state.sessions.iter().enumerate().filter(|(_, session)| session.copies != 0) {
         actions.push(Action::Crash { session: place });
@@ -44,7 +49,10 @@ pub fn actions(bounds: &Bounds, state: &State, actions: &mut Vec<Action>) {
 }
 
 fn begin_or_resume(bounds: &Bounds, state: &State, copies: Mask, actions: &mut Vec<Action>) {
-    let j = judge(bounds, state, copies);
+    // What is here is merged before anything is decided.
+    let mut merged = *state;
+    let j = sessions::merge(bounds, &mut merged, copies);
+    let state = &merged;
     for ceremony in members(resumable(bounds, state, &j)) {
         let required = sessions::required(bounds, state.ceremony(ceremony));
         if bounds.few_copies || count(copies) >= required {
@@ -66,6 +74,7 @@ fn plans(bounds: &Bounds, state: &State, j: &Judgement, copies: Mask) -> Vec<Cer
     if needed != 0 && !bounds.lost {
         return Vec::new();
     }
+    let unused = sessions::unused(bounds, j, abandons);
     // What a token may be in that these copies say nothing final of: people may declare it lost.
     let unsettled = state.begun().filter(|id| *id != 0 && !is_settled(state, j, *id));
     let optional = unsettled.fold(0, |all, id| all | one(id)) & !abandons & !needed;
@@ -79,7 +88,8 @@ fn plans(bounds: &Bounds, state: &State, j: &Judgement, copies: Mask) -> Vec<Cer
     let mut plans = Vec::new();
     for parent in members(consumable(bounds, state, j)) {
         for extra in subsets(optional).chain([0]) {
-            let plan = Ceremony { number: 0, parent, copies, abandons, lost: needed | extra, attendees: 0 };
+            let lost = needed | extra;
+            let plan = Ceremony { number: 0, parent, copies, abandons, unused, lost, attendees: 0 };
             plans.extend(numbers.iter().map(|number| Ceremony { number: number + 1, ..plan }));
         }
     }

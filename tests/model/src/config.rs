@@ -21,6 +21,9 @@ pub struct Bounds {
     pub few_copies: bool,
     /// A medium may fail in the middle of a session.
     pub media_fail: bool,
+    /// How often a copy that no session has may be exchanged for what the founding left on it: a medium that was restored from
+    /// an image, or another directory with its mark, copied by hand before. The other medium is gone.
+    pub restored: u8,
     /// Share keys that a card may make and that do not work.
     pub duds: usize,
     /// Fewer places to be cut off at: every write reaches every copy or none, and an attendance of round 1 is cut off after
@@ -43,6 +46,7 @@ impl Bounds {
             lost: true,
             few_copies: false,
             media_fail: false,
+            restored: 0,
             duds: 0,
             coarse: false,
             mistake: None,
@@ -62,6 +66,7 @@ impl std::fmt::Display for Bounds {
             (self.lost, "lost ceremonies"),
             (self.few_copies, "too few copies"),
             (self.media_fail, "failing media"),
+            (self.restored > 0, "restored copies"),
             (self.duds > 0, "keys that do not work"),
             (self.coarse, "fewer cuts"),
         ] {
@@ -84,6 +89,8 @@ pub enum Mistake {
     GoesBack,
     /// A ceremony is declared abandoned though a copy that it was planned on is missing.
     AbandonsWhatMayBeCommitted,
+    /// Merging brings a ceremony without COMMIT also to copies that it was not begun on.
+    SpreadsWhatWasBegun,
     /// A token destroys its old keys before it has opened the new generation.
     ClosesBeforeProving,
     /// Shown when k custodians have proven the new generation, though the one before still opens.

@@ -43,7 +43,6 @@ pub fn judge(bounds: &Bounds, state: &State, copies: Mask) -> Judgement {
     let mut union = Copy::default();
     for copy in members(copies) {
         let copy = &state.copies[usize::from(copy)];
-        union.abandoned |= copy.abandoned;
         for (all, one) in union.ceremonies.iter_mut().zip(&copy.ceremonies) {
             all.add(one);
         }
@@ -88,10 +87,10 @@ fn is_committed(state: &State, id: Id, here: &Directory) -> bool {
     here.commit && here.manifest && here.approvals & attendees == attendees
 }
 
-/// Those that a record names, or a plan that k custodians approved.
+/// Those that a plan names which k custodians approved. Records of it only report.
 fn abandoned(bounds: &Bounds, state: &State, union: &Copy, known: Mask) -> Mask {
     let approved = members(known).filter(|id| count(union.ceremonies[usize::from(*id)].approvals) >= bounds.k);
-    approved.fold(union.abandoned, |all, id| all | state.ceremony(id).abandons)
+    approved.fold(0, |all, id| all | state.ceremony(id).abandons)
 }
 
 impl Judgement {

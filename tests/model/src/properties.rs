@@ -117,14 +117,15 @@ fn opens(model: &Protocol, state: &State, copies: Mask) -> bool {
     members(j.committed).any(|id| j.here(id).sealed && state.openers(id, model.bounds.n) >= model.bounds.k)
 }
 
-/// With every set of copies that is left when fewer are lost than the policy keeps.
+/// With every set of copies that is left when fewer are lost than the policy keeps; one that may be restored from an image
+/// counts as one that may be lost.
 fn after_loss(model: &Protocol, holds: impl Fn(Mask) -> bool) -> bool {
     // With fewer copies than the policy asks for, k custodians said that they know.
     if model.bounds.few_copies {
         return true;
     }
     let all = model.all_copies();
-    (1..all).filter(|lost| count(*lost) < model.bounds.policy_copies).all(|lost| holds(all & !lost))
+    (1..all).filter(|lost| count(*lost) + usize::from(model.bounds.restored) < model.bounds.policy_copies).all(|lost| holds(all & !lost))
 }
 
 fn ratified_are_one_line(model: &Protocol, state: &State) -> bool {

@@ -101,6 +101,10 @@ impl Protocol {
                 state.sessions[session] = Session::default();
             }
             Action::Crash { session } => state.sessions[session] = Session::default(),
+            Action::Restore { copy } => {
+                state.copies[usize::from(copy)] = crate::state::Copy::founded(bounds.n);
+                state.restored += 1;
+            }
             Action::MediumFails { session, copy } => state.sessions[session].copies &= !crate::state::one(copy),
         }
         Some(())

@@ -3,7 +3,7 @@
 use crate::admission::{Welcome, may_close, may_join};
 use crate::config::{Bounds, Mistake};
 use crate::judge::{Fate, Judgement, Stage, judge};
-use crate::state::{Ceremony, Copy, Directory, Id, MAX_CEREMONIES, Mask, Session, State, count, has, members, one};
+use crate::state::{Ceremony, Directory, Id, MAX_CEREMONIES, Mask, Session, State, count, has, members, one};
 
 /// How far an attendance of round 1 comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,17 +47,17 @@ pub fn merge(bounds: &Bounds, state: &mut State, copies: Mask) -> Judgement {
     // What is over is not spread any more.
     let over = state.begun().filter(|id| j.is_over(state, *id)).fold(0, |over, id| over | one(id));
     members(over).for_each(|id| union.ceremonies[usize::from(id)].sealed = false);
+    let spreads = bounds.makes(Mistake::SpreadsWhatWasBegun);
     for copy in members(copies) {
-        add(&mut state.copies[usize::from(copy)], &union);
+        let copy = &mut state.copies[usize::from(copy)];
+        for (mine, theirs) in copy.ceremonies.iter_mut().zip(&union.ceremonies) {
+            // A ceremony without COMMIT stands where it was begun, and nowhere else.
+            if *mine != Directory::default() || theirs.commit || spreads {
+                mine.add(theirs);
+            }
+        }
     }
     j
-}
-
-fn add(copy: &mut Copy, other: &Copy) {
-    copy.abandoned |= other.abandoned;
-    for (mine, theirs) in copy.ceremonies.iter_mut().zip(&other.ceremonies) {
-        mine.add(theirs);
-    }
 }
 
 /// Writes something of a ceremony to copies.
@@ -90,6 +90,13 @@ pub fn left_behind(bounds: &Bounds, state: &State, j: &Judgement, copies: Mask) 
     (abandons, lost)
 }
 
+/// The ceremonies that a plan abandons of which no share is here.
+pub fn unused(bounds: &Bounds, j: &Judgement, abandons: Mask) -> Mask {
+    let is_unused = |id: &Id| !j.here(*id).sealed && !j.here(*id).manifest;
+    let unused = members(abandons).filter(|id| bounds.makes(Mistake::ReusesKeyWithShare) || is_unused(id));
+    unused.fold(0, |unused, id| unused | one(id))
+}
+
 /// A session begins a ceremony: the plan is made durable. `None`: there is no room for a further one.
 pub fn begin(state: &mut State, copies: Mask, plan: Ceremony) -> Option<Id> {
     let id = state.begun().count();
@@ -109,11 +116,7 @@ pub fn attend(bounds: &Bounds, state: &mut State, session: &mut Session, index: 
         return false;
     }
     let plan = *state.ceremony(id);
-    // The first custodian signs the records of what the plan abandons, before anything else.
-    for copy in members(copies) {
-        state.copies[usize::from(copy)].abandoned |= plan.abandons;
-    }
-    join(bounds, state, &j, index, id);
+    join(state, index, id);
     if to == Attendance::Joined {
         return true;
     }
@@ -139,17 +142,14 @@ pub fn attend(bounds: &Bounds, state: &mut State, session: &mut Session, index: 
 
 /// The anchor says that the token is in the ceremony. A key that was made in one that is now abandoned, and to which no
 /// share was written, serves again.
-fn join(bounds: &Bounds, state: &mut State, j: &Judgement, index: u8, id: Id) {
+fn join(state: &mut State, index: u8, id: Id) {
     let plan = *state.ceremony(id);
     let token = state.token_mut(index);
     if token.ceremony == id {
         return;
     }
     let left = token.ceremony;
-    let unused = left != 0
-        && has(plan.abandons, left)
-        && (bounds.makes(Mistake::ReusesKeyWithShare) || !j.here(left).sealed && !j.here(left).manifest);
-    token.made = if unused { token.made } else { 0 };
+    token.made = if left != 0 && has(plan.unused, left) { token.made } else { 0 };
     (token.ceremony, token.number) = (id, plan.number);
 }
 

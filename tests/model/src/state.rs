@@ -60,6 +60,8 @@ pub struct Ceremony {
     /// Where the plan says that it was made durable.
     pub copies: Mask,
     pub abandons: Mask,
+    /// Those of them of which no share is on its copies: their keys serve again. The program looks when it begins.
+    pub unused: Mask,
     /// Exceptions `ceremony-lost`.
     pub lost: Mask,
     /// The manifest: whose approvals it lists; 0: not staged.
@@ -93,8 +95,17 @@ impl Directory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Copy {
     pub ceremonies: [Directory; MAX_CEREMONIES],
-    /// Records `abandoned`.
-    pub abandoned: Mask,
+}
+
+impl Copy {
+    /// As the founding left it.
+    pub fn founded(n: usize) -> Self {
+        let everybody = ((1u16 << n) - 1) as Mask;
+        let (approvals, closings) = (everybody, everybody);
+        let mut copy = Self::default();
+        copy.ceremonies[0] = Directory { plan: true, approvals, sealed: true, manifest: true, commit: true, closings };
+        copy
+    }
 }
 
 /// What a running program has in memory. A crash forgets it.
@@ -121,6 +132,8 @@ pub struct State {
     pub sessions: [Session; MAX_SESSIONS],
     /// A closing destroyed a key of a ceremony with a higher number than its own.
     pub destroyed_higher: bool,
+    /// How often a copy was restored from an image.
+    pub restored: u8,
 }
 
 /// All of it as bytes, hashed at once: field by field takes longer than everything else.
@@ -139,7 +152,6 @@ impl std::hash::Hash for State {
             token.approved.into_iter().for_each(&mut put);
         }
         for copy in &self.copies {
-            put(copy.abandoned);
             for Directory { plan, approvals, sealed, manifest, commit, closings } in copy.ceremonies {
                 let flags = [plan, sealed, manifest, commit].into_iter().enumerate();
                 [flags.fold(0, |flags, (bit, set)| flags | u8::from(set) << bit), approvals, closings]
@@ -147,13 +159,14 @@ impl std::hash::Hash for State {
                     .for_each(&mut put);
             }
         }
-        for Ceremony { number, parent, copies, abandons, lost, attendees } in self.ceremonies {
-            [number, parent, copies, abandons, lost, attendees].into_iter().for_each(&mut put);
+        for Ceremony { number, parent, copies, abandons, unused, lost, attendees } in self.ceremonies {
+            [number, parent, copies, abandons, unused, lost, attendees].into_iter().for_each(&mut put);
         }
         for Session { copies, ceremony, closing, approved, served, required } in self.sessions {
             [copies, ceremony, u8::from(closing), approved, served, required].into_iter().for_each(&mut put);
         }
         put(u8::from(self.destroyed_higher));
+        put(self.restored);
         hasher.write(&bytes[..length]);
     }
 }
@@ -167,16 +180,13 @@ impl State {
             ceremonies: [Ceremony::default(); MAX_CEREMONIES],
             sessions: [Session::default(); MAX_SESSIONS],
             destroyed_higher: false,
+            restored: 0,
         };
         state.ceremonies[0] = Ceremony { number: 1, attendees: everybody, ..Ceremony::default() };
         for token in &mut state.tokens[..n] {
             (token.keys, token.number) = (one(0), 1);
         }
-        for copy in &mut state.copies[..copies] {
-            let (approvals, closings) = (everybody, everybody);
-            copy.ceremonies[0] =
-                Directory { plan: true, approvals, sealed: true, manifest: true, commit: true, closings };
-        }
+        state.copies[..copies].fill(Copy::founded(n));
         state
     }
 

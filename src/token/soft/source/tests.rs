@@ -109,3 +109,16 @@ fn a_withheld_touch_is_said_in_the_file() {
     let error = source.present().unwrap_err();
     assert!(error.to_string().contains("alice.token"), "{error}");
 }
+
+#[test]
+fn a_fifo_is_no_token_and_is_not_waited_for() {
+    use rustix::fs::{CWD, FileType, mknodat};
+    let (dir, mut source) = tokens(&["alice"]);
+    let path = dir.path().join("bob.token");
+    mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let damaged = source.present().and_then(|present| {
+        let bob = present.iter().find(|presence| presence.reader == "bob.token").cloned();
+        bob.map_or(Ok(()), |bob| source.connect(&bob).map(|_| ()))
+    });
+    assert!(matches!(damaged, Err(ChannelError::Soft { .. })), "{damaged:?}");
+}
