@@ -107,14 +107,14 @@ impl Desk {
         };
         // While a vault is being made, its copies get their marks one after the other.
         let unmarked = |file: &str| begun && file == "copy.json";
-        // What was damaged before is not replaced yet, or not there any more.
+        // What was damaged before is not replaced yet, or not there any more (an empty file is none).
         let damaged = |finding: &Finding| {
             let Some(copy) = finding.copy.as_deref().and_then(|copy| Path::new(copy).file_name()?.to_str()) else {
                 return false;
             };
             let path = format!("{copy}/{}", finding.file);
             let stands = files.get(&path);
-            journal.damaged.contains(&path) && (stands.is_none() || stands == journal.before.get(&path))
+            journal.damaged.contains(&path) && (stands.is_none_or(Vec::is_empty) || stands == journal.before.get(&path))
         };
         let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
         for finding in wrong.filter(|finding| !unmarked(&finding.file) && !damaged(finding)) {
