@@ -72,15 +72,6 @@ pub enum Failure {
         /// How many.
         wrong: usize,
     },
-    /// `status` found copies that do not have the current generation whole.
-    #[error("{} (see above)", match copies {
-        1 => "1 copy given here is no backup".to_owned(),
-        copies => format!("{copies} copies given here are no backups"),
-    })]
-    NoBackup {
-        /// How many.
-        copies: usize,
-    },
     /// Copies that are not up to date after `copy`.
     #[error("{}", match copies {
         0 => "the copies are up to date with each other, and something is wrong on all of them (see above)".to_owned(),
@@ -149,7 +140,6 @@ impl Advice for Failure {
             Self::NotSound { .. } => {
                 "run `claviger copy sync` with all copies: it repairs what another copy has right; find out how it came about"
             }
-            Self::NoBackup { .. } => "run `claviger copy sync` with all copies of the vault",
             Self::CopiesBehind { copies: 0, .. } => {
                 "bring more of the vault's copies, if there are any, and run the same command with all of them"
             }
@@ -189,9 +179,7 @@ impl Advice for Failure {
             Self::Room(error) => error.exit(),
             Self::Sealing(error) => error.exit(),
             Self::Policy { source, .. } | Self::Duration(source) => source.exit(),
-            Self::OtherVault { .. } | Self::NotSound { .. } | Self::NoBackup { .. } | Self::Drill(_) => {
-                Exit::Verification
-            }
+            Self::OtherVault { .. } | Self::NotSound { .. } | Self::Drill(_) => Exit::Verification,
             Self::CopiesBehind { wrong: true, .. } => Exit::Verification,
             Self::OneToken { .. } | Self::TypedTwice | Self::Kept { .. } => Exit::Person,
             Self::Overdue => Exit::Refused,

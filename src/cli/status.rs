@@ -16,8 +16,8 @@ const ROTATE_DAYS: u32 = 365;
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 nothing is wrong (a ceremony may wait to be finished), 1 something is wrong or a \
-    copy is no backup, 5 a check or the rotation is overdue."
+    after_help = "Exit codes: 0 nothing is wrong (a ceremony may wait to be finished, a copy may be behind), 1 something is \
+    wrong, 5 a check or the rotation is overdue."
 )]
 pub struct Status {
     /// The vault's copies.
@@ -35,8 +35,8 @@ impl Status {
     /// Runs the command.
     ///
     /// # Errors
-    /// After the report: [`Failure::NotSound`] if something is wrong; [`Failure::NoBackup`] if a copy does not have the
-    /// current generation whole; [`Failure::Overdue`] if a check or a rotation is overdue.
+    /// After the report: [`Failure::NotSound`] if something is wrong; [`Failure::Overdue`] if a check or a rotation is
+    /// overdue.
     pub fn run(self) -> Result<(), Failure> {
         let vault = open::open(&self.paths, self.vault.expect.as_deref())?;
         let policy = open::policy(&vault).ok();
@@ -59,11 +59,10 @@ impl Status {
         }
         let judgement = &vault.judgement;
         let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).count();
-        match (wrong, report::status::no_backups(judgement)) {
-            (0, 0) if report::status::is_overdue(judgement, &terms) => Err(Failure::Overdue),
-            (0, 0) => Ok(()),
-            (0, copies) => Err(Failure::NoBackup { copies }),
-            (wrong, _) => Err(Failure::NotSound { wrong }),
+        match wrong {
+            0 if report::status::is_overdue(judgement, &terms) => Err(Failure::Overdue),
+            0 => Ok(()),
+            wrong => Err(Failure::NotSound { wrong }),
         }
     }
 }

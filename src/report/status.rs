@@ -351,13 +351,6 @@ fn day(time: Time) -> String {
     time.to_string().chars().take(10).collect()
 }
 
-/// How many of the copies that were read do not have the current generation whole; 0 before the founding, and in a fork.
-pub fn no_backups(judgement: &Judgement) -> usize {
-    let Ok(current) = judgement.current() else { return 0 };
-    let is_backup = |place: &usize| current.complete_on.contains(place);
-    (0..judgement.copies.len()).filter(|place| !is_backup(place)).count()
-}
-
 /// Whether something is overdue, so that a script can see it.
 pub fn is_overdue(judgement: &Judgement, terms: &Terms<'_>) -> bool {
     judgement.current().is_ok_and(|current| {
