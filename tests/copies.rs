@@ -277,8 +277,10 @@ fn a_full_and_a_read_only_medium() {
 fn a_bad_sector() {
     use std::os::unix::fs::MetadataExt;
     let scene = scene();
-    let inode = |file: &str| std::fs::metadata(scene.place.path("third").join(file)).unwrap().ino().to_string();
-    let inodes = [inode("generations/000002/items/root-password.age"), inode("generations/000001/manifest.json")];
+    let file = |file: &str| std::fs::File::open(scene.place.path("third").join(file)).unwrap();
+    // Held open, so that no other file gets these inodes when they are removed.
+    let held = [file("generations/000002/items/root-password.age"), file("generations/000001/manifest.json")];
+    let inodes = held.each_ref().map(|file| file.metadata().unwrap().ino().to_string());
     let bad = [("CLAVIGER_FAULT_UNREADABLE", inodes.join(","))];
     let bad: Vec<(&str, &str)> = bad.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let run = |command: &[&str], copies: &[&str]| {

@@ -72,6 +72,9 @@ pub enum Failure {
         /// How many.
         wrong: usize,
     },
+    /// `status` found that no copy here has all of the current generation.
+    #[error("no copy that is here has all of the current generation (see above)")]
+    NotWhole,
     /// Copies that are not up to date after `copy`.
     #[error("{}", match copies {
         0 => "the copies are up to date with each other, and something is wrong on all of them (see above)".to_owned(),
@@ -140,6 +143,7 @@ impl Advice for Failure {
             Self::NotSound { .. } => {
                 "run `claviger copy sync` with all copies: it repairs what another copy has right; find out how it came about"
             }
+            Self::NotWhole => "bring the vault's other copies, and run `claviger copy sync` with all of them",
             Self::CopiesBehind { copies: 0, .. } => {
                 "bring more of the vault's copies, if there are any, and run the same command with all of them"
             }
@@ -179,7 +183,7 @@ impl Advice for Failure {
             Self::Room(error) => error.exit(),
             Self::Sealing(error) => error.exit(),
             Self::Policy { source, .. } | Self::Duration(source) => source.exit(),
-            Self::OtherVault { .. } | Self::NotSound { .. } | Self::Drill(_) => Exit::Verification,
+            Self::OtherVault { .. } | Self::NotSound { .. } | Self::NotWhole | Self::Drill(_) => Exit::Verification,
             Self::CopiesBehind { wrong: true, .. } => Exit::Verification,
             Self::OneToken { .. } | Self::TypedTwice | Self::Kept { .. } => Exit::Person,
             Self::Overdue => Exit::Refused,

@@ -17,7 +17,7 @@ const ROTATE_DAYS: u32 = 365;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 nothing is wrong (a ceremony may wait to be finished, a copy may be behind), 1 something is \
-    wrong, 5 a check or the rotation is overdue."
+    wrong or no copy here has all of the current generation, 5 a check or the rotation is overdue."
 )]
 pub struct Status {
     /// The vault's copies.
@@ -35,8 +35,8 @@ impl Status {
     /// Runs the command.
     ///
     /// # Errors
-    /// After the report: [`Failure::NotSound`] if something is wrong; [`Failure::Overdue`] if a check or a rotation is
-    /// overdue.
+    /// After the report: [`Failure::NotSound`] if something is wrong; [`Failure::NotWhole`]; [`Failure::Overdue`] if a check
+    /// or a rotation is overdue.
     pub fn run(self) -> Result<(), Failure> {
         let vault = open::open(&self.paths, self.vault.expect.as_deref())?;
         let policy = open::policy(&vault).ok();
@@ -60,6 +60,7 @@ impl Status {
         let judgement = &vault.judgement;
         let wrong = judgement.findings.iter().filter(|finding| finding.severity == Severity::Wrong).count();
         match wrong {
+            0 if report::status::is_nowhere_whole(judgement) => Err(Failure::NotWhole),
             0 if report::status::is_overdue(judgement, &terms) => Err(Failure::Overdue),
             0 => Ok(()),
             wrong => Err(Failure::NotSound { wrong }),

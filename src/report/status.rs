@@ -351,6 +351,11 @@ fn day(time: Time) -> String {
     time.to_string().chars().take(10).collect()
 }
 
+/// Whether no copy that is here has all of the current generation.
+pub fn is_nowhere_whole(judgement: &Judgement) -> bool {
+    judgement.current().is_ok_and(|current| !is_whole_here(current))
+}
+
 /// Whether something is overdue, so that a script can see it.
 pub fn is_overdue(judgement: &Judgement, terms: &Terms<'_>) -> bool {
     judgement.current().is_ok_and(|current| {
