@@ -125,7 +125,9 @@ fn after_loss(model: &Protocol, holds: impl Fn(Mask) -> bool) -> bool {
         return true;
     }
     let all = model.all_copies();
-    (1..all).filter(|lost| count(*lost) + usize::from(model.bounds.restored) < model.bounds.policy_copies).all(|lost| holds(all & !lost))
+    (1..all)
+        .filter(|lost| count(*lost) + usize::from(model.bounds.restored) < model.bounds.policy_copies)
+        .all(|lost| holds(all & !lost))
 }
 
 fn ratified_are_one_line(model: &Protocol, state: &State) -> bool {

@@ -22,7 +22,15 @@ pub fn is_there_a_way(bounds: &Bounds, state: &State, custodians: Mask, copies: 
     let lost = unsettled.fold(0, |all, id| all | one(id)) & !abandons;
     let numbers = state.tokens[..bounds.n].iter().map(|token| token.number);
     let number = 1 + numbers.chain([j.highest_number]).max().unwrap_or(0);
-    let plan = Ceremony { number, parent: 0, copies, abandons, unused: sessions::unused(bounds, &j, abandons), lost, attendees: 0 };
+    let plan = Ceremony {
+        number,
+        parent: 0,
+        copies,
+        abandons,
+        unused: sessions::unused(bounds, &j, abandons),
+        lost,
+        attendees: 0,
+    };
     members(consumable(bounds, &state, &j)).any(|parent| {
         let teams = (1..=custodians).filter(|team| team & !custodians == 0 && count(*team) == bounds.k);
         teams.into_iter().any(|team| succeeds(bounds, state, Ceremony { parent, ..plan }, team, custodians, copies))
