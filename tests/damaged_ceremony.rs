@@ -5,7 +5,7 @@ mod harness;
 
 use std::path::Path;
 
-use harness::crew::{Crew, tree};
+use harness::crew::{Crew, copy_tree, tree};
 use harness::scene::{RECOVER, SECRET, Scene, flat, without_terminal};
 
 const BOTH: [&str; 2] = ["vault", "copy"];
@@ -23,7 +23,7 @@ fn a_ceremony_with_a_damaged_commit_is_not_taken_for_one_without() {
     Crew::of(&[0, 1]).hold_until(&mut terminal, "6 of 8: Round 2");
     drop(terminal);
     let intact = scene.place.path("intact");
-    harness::crew::copy_tree(&scene.place.path("copy"), &intact);
+    copy_tree(&scene.place.path("copy"), &intact);
     for copy in BOTH {
         flip_last_byte(&scene.place.path(copy).join("generations/000003/COMMIT"));
     }
@@ -103,6 +103,29 @@ fn closings_without_a_commit_say_that_it_may_have_been_committed() {
     seen.expect(5, &["may have been committed: 2 custodians have closed it", "claviger: hint: bring the other copies"]);
     assert_eq!(seen.pins_typed, 0, "{}", seen.screen);
     assert!(tree(&scene.place.path("tokens")) == before);
+}
+
+/// What was closed may be all that opens: it is brought to other copies, and stays where nobody else has it.
+#[test]
+fn what_was_closed_is_spread_and_not_removed_though_its_commit_is_gone() {
+    let scene = Scene::new(2, 3);
+    copy_tree(&scene.place.path("copy"), &scene.place.path("kept"));
+    scene.recovers(&BOTH, &[0, 1]);
+    std::fs::remove_dir_all(scene.place.path("copy")).unwrap();
+    std::fs::rename(scene.place.path("kept"), scene.place.path("copy")).unwrap();
+    std::fs::remove_file(scene.place.path("vault/generations/000003/COMMIT")).unwrap();
+    let run = |command: &[&str], copies: &[&str]| {
+        let paths = copies.iter().map(|copy| scene.place.text(copy));
+        let all: Vec<String> = command.iter().map(|word| (*word).to_owned()).chain(paths).collect();
+        without_terminal(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let shares = |copy: &str| scene.place.path(copy).join("generations/000003/shares").exists();
+    let (code, said) = run(&["copy", "remove"], &["copy", "vault"]);
+    assert!(code == 5 && shares("vault"), "{code} {said}");
+    run(&["copy", "sync"], &BOTH);
+    assert!(shares("copy"));
+    run(&["copy", "add"], &["vault", "new"]);
+    assert!(shares("new"));
 }
 
 #[test]

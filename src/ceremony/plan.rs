@@ -136,14 +136,14 @@ pub(super) fn writable(copies: &Copies, judgement: &Judgement) -> Vec<usize> {
     (0..judgement.copies.len()).filter(|place| paths.contains(&judgement.copies[*place].path)).collect()
 }
 
-/// The ids of the copies here on which this ceremony was begun, and which show that it has no COMMIT.
+/// The ids of the copies here on which this ceremony was begun, and which show that it has no COMMIT. Of several copies with
+/// one id none may hide one.
 fn copies_with(judgement: &Judgement, ceremony: &Digest) -> Vec<Nonce16> {
-    let here = judgement.copies.iter().enumerate();
-    here.filter(|(place, _)| {
-        judgement.directory_of(*place, ceremony).is_some() && !judgement.may_hide_a_commit(*place, ceremony)
-    })
-    .filter_map(|(_, copy)| copy.id)
-    .collect()
+    let with = |id: Nonce16| (0..judgement.copies.len()).filter(move |place| judgement.copies[*place].id == Some(id));
+    let begun = |place: usize| judgement.directory_of(place, ceremony).is_some();
+    let shows =
+        |id: &Nonce16| with(*id).any(begun) && !with(*id).any(|place| judgement.may_hide_a_commit(place, ceremony));
+    judgement.copies.iter().filter_map(|copy| copy.id).filter(shows).collect()
 }
 
 /// An exception that the people in the room decided on; it holds only because the approvals name it.

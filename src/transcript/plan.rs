@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Checked, DocumentError, ascending, document, integer, is_file_name, is_text, rule};
+use super::document::{Checked, DocumentError, MAX_INTEGER, ascending, document, integer, is_file_name, is_text, rule};
 use super::founding::{RosterEntry, check_roster};
 use crate::encoding::{Digest, Document, Name, Nonce16, Time};
 
@@ -215,6 +215,7 @@ impl Plan {
 impl Checked for Plan {
     fn check(&self) -> Result<(), DocumentError> {
         rule::<Self>(self.number > 0, "the ceremony's number is at least 1")?;
+        rule::<Self>(self.number <= MAX_INTEGER, "the ceremony's number is at most 2^53-1")?;
         rule::<Self>(self.generation > 0, "the generation is at least 1")?;
         rule::<Self>((self.generation == 1) == self.parent.is_none(), "generation 1 alone has no parent")?;
         let found = self.kind == CeremonyKind::Found;

@@ -202,14 +202,15 @@ fn standing<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: 
     standing
 }
 
-/// Whether the files of this ceremony belong on copy `to`. Of a ceremony without COMMIT they stand where it was begun, and
-/// nowhere else: a copy that has them says that nothing was committed there, and one that was not there, or is older, must
-/// not come to say so. Copies with one id say it together.
+/// Whether the files of this ceremony belong on copy `to`. Of a ceremony without COMMIT they stay where it was begun: a copy
+/// that its plan names and that has them says that nothing was committed there, and one that was not there, or is older, must
+/// not come to say so. A copy that the plan does not name says nothing. Where somebody has closed what it made, that is
+/// spread in any case: it was committed, and may be all that opens.
 fn belongs_on(judgement: &Judgement, to: usize, ceremony: &Digest) -> bool {
-    let id = judgement.copies[to].id;
-    let mut places =
-        (0..judgement.copies.len()).filter(|place| *place == to || id.is_some() && judgement.copies[*place].id == id);
-    judgement.has_a_commit(ceremony) || places.any(|place| judgement.directory_of(place, ceremony).is_some())
+    let named = |id| judgement.ceremony(ceremony).is_some_and(|plan| plan.copies.contains(&id));
+    judgement.was_committed(ceremony)
+        || judgement.directory_of(to, ceremony).is_some()
+        || !judgement.copies[to].id.is_some_and(named)
 }
 
 /// Whether the secrets of a ceremony are of no use to anyone any more.

@@ -54,6 +54,13 @@ pub fn consider(copies: &Copies, copy: &Path) -> Result<Withdrawal, VaultError> 
         let lacks = not_right_on(&snapshot, &judgement, place, *other);
         only_there.retain(|file| lacks.contains(file));
     }
+    // What would say whether a ceremony was committed is damaged there: the copy may be all that opens it.
+    let unfinished = judgement.unfinished.iter().filter(|ceremony| ceremony.stage != Stage::Committed);
+    let hidden = unfinished.filter(|ceremony| judgement.may_hide_a_commit(place, &ceremony.id));
+    let nowhere_else = |id| others.iter().all(|other| judgement.directory_of(*other, id).is_none());
+    let hidden = hidden.filter(|ceremony| nowhere_else(&ceremony.id));
+    let directories = hidden.filter_map(|ceremony| judgement.directory_of(place, &ceremony.id));
+    only_there.extend(directories.map(|directory| format!("generations/{directory}/COMMIT")));
     if !only_there.is_empty() {
         let files = only_there.into_iter().take(NAMED).collect();
         return Err(VaultError::OnlyThere { copy: copy.to_owned(), files });

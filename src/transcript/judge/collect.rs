@@ -2,7 +2,7 @@
 //!
 //! A directory belongs to the ceremony that its contents name: its own name decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
 use crate::encoding::{Digest, Document};
@@ -46,6 +46,18 @@ pub(super) struct Ceremony<'a> {
     pub approvals: Vec<Signed<Approval>>,
     /// Those of this plan that read well, by digest.
     pub manifests: BTreeMap<Digest, Manifest>,
+}
+
+impl Ceremony<'_> {
+    /// Whether k different custodians of this vault approved it: by the threshold and the roster of the founding body,
+    /// whatever the plan says of these. (No ceremony changes them yet.)
+    pub fn is_approved(&self, snapshot: &Snapshot) -> bool {
+        let Plan { vault, k, roster, .. } = &self.plan;
+        let founding = &snapshot.founding;
+        let custodians: BTreeSet<u8> = self.approvals.iter().map(|approval| approval.body().index).collect();
+        let ours = *vault == snapshot.vault && *k == founding.k && *roster == founding.roster;
+        ours && custodians.len() >= usize::from(founding.k)
+    }
 }
 
 pub(super) fn approval_body<'a>(file: &GenerationFile<'a>) -> Option<&'a str> {

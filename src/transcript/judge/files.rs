@@ -250,9 +250,13 @@ impl<'a> Bench<'a, '_> {
                 findings.wrong_everywhere(path, "is on none of the copies", "look for a copy that has it");
             }
         }
-        let spreads = self.state.is_some_and(|state| state.commit);
+        let spreads = self.state.is_some_and(|state| state.commit || !state.closings.is_empty());
+        let named = |copy: usize| {
+            let mark = self.snapshot.copies[copy].mark().filter(|mark| mark.vault == self.snapshot.vault);
+            mark.is_some_and(|mark| self.ceremony.plan.copies.contains(&mark.id))
+        };
         let count = |copy: usize| {
-            if !spreads && !self.ceremony.dirs.iter().any(|dir| dir.copy == copy) {
+            if !spreads && named(copy) && !self.ceremony.dirs.iter().any(|dir| dir.copy == copy) {
                 return 0;
             }
             let absent = expected.iter().filter(|file| !good[copy].contains(*file) && !bad[copy].contains(*file));

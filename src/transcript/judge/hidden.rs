@@ -44,6 +44,11 @@ impl Judgement {
             || self.sign_of_a_commit(ceremony).is_some()
     }
 
+    /// Whether it was committed, by its COMMIT, or by closings that nobody signs before there is one.
+    pub fn was_committed(&self, ceremony: &Digest) -> bool {
+        self.has_a_commit(ceremony) || matches!(self.sign_of_a_commit(ceremony), Some(CommitSign::Closed(_)))
+    }
+
     /// What says that this ceremony, of which no COMMIT is here, was committed; none also if it is.
     pub fn sign_of_a_commit(&self, ceremony: &Digest) -> Option<CommitSign> {
         let made = || self.generations.iter().filter(|state| state.ceremony == *ceremony);

@@ -53,7 +53,7 @@ pub(super) fn heads<'a>(
     findings: &mut Findings<'a>,
 ) {
     // A plan vouches for a policy only if k custodians approved it.
-    let approved = ceremonies.iter().filter(|ceremony| ceremony.approvals.len() >= usize::from(ceremony.plan.k));
+    let approved = ceremonies.iter().filter(|ceremony| ceremony.is_approved(snapshot));
     let after = current.map_or(0, |current| current.generation);
     let mut policies: BTreeSet<Digest> =
         approved.filter(|ceremony| ceremony.plan.generation > after).map(|ceremony| ceremony.plan.policy).collect();

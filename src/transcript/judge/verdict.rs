@@ -59,12 +59,12 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         }
     }
     report_forks(&forks, &mut findings);
-    let abandoned = abandoned(&ceremonies);
+    let abandoned = abandoned(snapshot, &ceremonies);
     let fates: BTreeMap<Digest, Fate> =
         ceremonies.iter().map(|ceremony| (ceremony.id, fate(&generations, &line, &abandoned, ceremony))).collect();
     report_contradictions(&fates, &abandoned, &records, &mut findings);
     let unfinished = unfinished(&generations, &ceremonies, &fates);
-    let highest_number = highest_number(&ceremonies, &records);
+    let highest_number = highest_number(snapshot, &ceremonies, &records);
     let findings = findings.into_sorted();
     let copies = copies(snapshot, &missing, &findings);
     let directories = directories(snapshot, &ceremonies);
@@ -187,11 +187,8 @@ fn report_contradictions(
 
 /// Those that a plan names which k custodians approved. A record of it is signed by one custodian, who reports it and cannot
 /// decide it: then one could let tokens leave a ceremony that is committed on a copy that is away.
-fn abandoned(ceremonies: &[Ceremony<'_>]) -> BTreeSet<Digest> {
-    let approved = ceremonies.iter().filter(|ceremony| {
-        let custodians: BTreeSet<u8> = ceremony.approvals.iter().map(|approval| approval.body().index).collect();
-        custodians.len() >= usize::from(ceremony.plan.k)
-    });
+fn abandoned(snapshot: &Snapshot, ceremonies: &[Ceremony<'_>]) -> BTreeSet<Digest> {
+    let approved = ceremonies.iter().filter(|ceremony| ceremony.is_approved(snapshot));
     approved.flat_map(|ceremony| ceremony.plan.abandons.iter().map(|abandoned| abandoned.ceremony)).collect()
 }
 
@@ -240,8 +237,8 @@ fn unfinished(
 
 /// What k custodians approved counts as it is. Plans and records that fewer stand behind count too, for the number may be
 /// on a token, but only within [`NUMBER_WINDOW`]: nobody can use the numbers up alone.
-fn highest_number(ceremonies: &[Ceremony<'_>], records: &[Signed<Record>]) -> u64 {
-    let approved = ceremonies.iter().filter(|ceremony| ceremony.approvals.len() >= usize::from(ceremony.plan.k));
+fn highest_number(snapshot: &Snapshot, ceremonies: &[Ceremony<'_>], records: &[Signed<Record>]) -> u64 {
+    let approved = ceremonies.iter().filter(|ceremony| ceremony.is_approved(snapshot));
     let approved = approved.map(|ceremony| ceremony.plan.number).max().unwrap_or(0);
     let recorded = records.iter().filter_map(|record| match &record.body().body {
         RecordBody::Abandoned(body) => Some(body.number),

@@ -183,6 +183,11 @@ fn numbers_cannot_be_used_up_by_one_who_claims_a_high_one() {
         Record::new(world.vault, 1, plan.started, Signer::Custodian(1), RecordBody::Abandoned(body.clone())).unwrap();
     world.record(&record, &World::signer(1));
     assert_eq!(world.judge().next_number(), 2);
+    // Nor by one who says how many are needed, or who approves twice.
+    let mut alone = world.clone();
+    let smaller = Plan { k: 1, roster: plan.roster[..1].to_vec(), ..plan.clone() };
+    alone.gather(&smaller, &[1]);
+    assert_eq!(alone.judge().next_number(), 2);
     // Within the window it may be on a token.
     let near = Abandoned { number: 1000, ..body };
     let record = Record::new(world.vault, 1, plan.started, Signer::Custodian(1), RecordBody::Abandoned(near)).unwrap();
