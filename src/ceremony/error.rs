@@ -322,7 +322,7 @@ impl Advice for CeremonyError {
                 "bring the vault's other media and give each as a further VAULT; a directory that was copied by hand does not count"
             }
             Self::NotWhole { .. } => {
-                "bring the vault's other copies and give each as a further VAULT; if none has what is missing, `claviger recover` or `claviger rotate` goes on over this generation"
+                "bring the vault's other copies and give each as a further VAULT; if only custodians' shares or closings are missing, `claviger recover` or `claviger rotate` goes on over this generation"
             }
             Self::Unfinished { .. } => "run `claviger resume VAULT`, best with the custodians who were in it",
             Self::Founded { .. } => {
