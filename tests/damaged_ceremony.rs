@@ -5,6 +5,7 @@ mod harness;
 
 use std::path::Path;
 
+use claviger::vault::{Copies, VaultError, consider};
 use harness::crew::{Crew, copy_tree, tree};
 use harness::scene::{RECOVER, SECRET, Scene, flat, without_terminal};
 
@@ -120,8 +121,10 @@ fn what_was_closed_is_spread_and_not_removed_though_its_commit_is_gone() {
         without_terminal(&all.iter().map(String::as_str).collect::<Vec<_>>())
     };
     let shares = |copy: &str| scene.place.path(copy).join("generations/000003/shares").exists();
-    let (code, said) = run(&["copy", "remove"], &["copy", "vault"]);
-    assert!(code == 5 && shares("vault"), "{code} {said}");
+    let copies = Copies::open(&["copy", "vault"].map(|copy| scene.place.path(copy))).unwrap();
+    let refused = consider(&copies, &scene.place.path("vault")).unwrap_err();
+    assert!(matches!(refused, VaultError::OnlyThere { .. }), "{refused}");
+    drop(copies);
     run(&["copy", "sync"], &BOTH);
     assert!(shares("copy"));
     run(&["copy", "add"], &["vault", "new"]);
