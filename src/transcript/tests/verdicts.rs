@@ -188,6 +188,13 @@ fn numbers_cannot_be_used_up_by_one_who_claims_a_high_one() {
     let smaller = Plan { k: 1, roster: plan.roster[..1].to_vec(), ..plan.clone() };
     alone.gather(&smaller, &[1]);
     assert_eq!(alone.judge().next_number(), 2);
+    let mut twice = world.clone();
+    twice.gather(&plan, &[1]);
+    let later = Approval::new(plan.clone(), 1, World::share_key(&plan, 1), plan.started.plus(1)).unwrap();
+    let beside = "generations/000002-0123abcd";
+    twice.put(format!("{beside}/plan.json"), plan.encode());
+    twice.put_signed(format!("{beside}/approvals/{}", twice.stem(1)), later.encode(), &World::signer(1));
+    assert_eq!(twice.judge().next_number(), 2);
     // Within the window it may be on a token.
     let near = Abandoned { number: 1000, ..body };
     let record = Record::new(world.vault, 1, plan.started, Signer::Custodian(1), RecordBody::Abandoned(near)).unwrap();
