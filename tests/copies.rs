@@ -569,6 +569,25 @@ fn a_copy_does_not_vouch_for_the_clone_that_has_its_mark() {
     assert!(judgement.current().unwrap().digest == committed && judgement.unfinished.is_empty());
 }
 
+/// The COMMIT stood on one copy alone, and is damaged there: an older directory with the same mark does not say for it that
+/// nothing was committed.
+#[test]
+fn a_clone_does_not_vouch_for_a_copy_whose_commit_is_damaged() {
+    let scene = scene();
+    let dir = scene.place.path("");
+    crew::copy_tree(&dir.join("copy"), &dir.join("clone"));
+    committed_on_the_last_alone(&scene, ["vault", "copy"]);
+    let commit = dir.join("copy/generations/000003/COMMIT");
+    let mut bytes = std::fs::read(&commit).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&commit, bytes).unwrap();
+    for copies in [["vault", "copy", "clone"], ["clone", "vault", "copy"]] {
+        let seen = scene.hold_with(&RECOVER, &copies, Crew::of(&[1, 2]).choosing(&["stop"]));
+        assert_eq!((seen.code, seen.reveals_nothing().pins_typed), (5, 0), "{}", seen.screen);
+        assert!(flat(&seen.screen).contains("may have been committed"), "{}", seen.screen);
+    }
+}
+
 #[test]
 fn a_copy_that_was_restored_from_an_image_does_not_vouch_for_what_was_on_it() {
     let scene = scene();

@@ -67,7 +67,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// `verify` found something wrong.
-    #[error("{wrong} things are wrong with this vault")]
+    #[error("{} wrong with this vault", if *wrong == 1 { "1 thing is".to_owned() } else { format!("{wrong} things are") })]
     NotSound {
         /// How many.
         wrong: usize,
