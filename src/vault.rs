@@ -35,7 +35,7 @@ use crate::transcript::snapshot::SnapshotError;
 
 pub use add::add;
 pub use cleanup::{Cleaned, cleanup};
-pub use copies::{Copies, Failure, Lock, Unavailable, Written};
+pub use copies::{Copies, Failure, Lock, Standing, Unavailable, Written};
 pub use create::create;
 pub use medium::Medium;
 pub use merge::Merged;
@@ -111,6 +111,14 @@ pub enum VaultError {
         copy: PathBuf,
         /// What stands against it, as a clause.
         reason: String,
+    },
+    /// A copy may not be given another mark, for an unfinished ceremony names the one that it has.
+    #[error("{} is a copy already, and ceremony number {number} was begun on it and not finished", copy.display())]
+    InCeremony {
+        /// The copy.
+        copy: PathBuf,
+        /// Number of the ceremony.
+        number: u64,
     },
     /// The copy that is to go is not here.
     #[error("{} is not here, so nothing is removed from it: {why}", copy.display())]
@@ -276,6 +284,9 @@ impl Advice for VaultError {
             Self::Incomplete { .. } => {
                 "bring the vault's other copies and run `claviger copy sync` with all of them; the files are left as they are"
             }
+            Self::InCeremony { .. } => {
+                "nothing was changed: its mark shows that nothing was committed on it, and another mark could not; bring it up to date by `claviger copy sync` with all copies, or hold the next ceremony first, with it, and then run this again"
+            }
             Self::NotHere { .. } => {
                 "check the path, and that the medium is mounted; a copy that is lost needs no command: make another with `claviger copy add`"
             }
@@ -342,7 +353,7 @@ impl Advice for VaultError {
             | Self::Altered { .. }
             | Self::Missing { .. }
             | Self::Incomplete { .. } => Exit::Verification,
-            Self::LastCopy { .. } | Self::OnlyThere { .. } => Exit::Refused,
+            Self::InCeremony { .. } | Self::LastCopy { .. } | Self::OnlyThere { .. } => Exit::Refused,
             Self::NoCopy { .. }
             | Self::TooFewCopies { .. }
             | Self::Changed

@@ -6,6 +6,8 @@
 
 #[path = "harness/harness.rs"]
 mod harness;
+#[path = "copies/in_a_ceremony.rs"]
+mod in_a_ceremony;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -453,8 +455,11 @@ fn what_is_damaged_is_not_given_to_a_new_copy() {
     let share = "generations/000002/shares/03-carol.age";
     damage(&dir.join("vault").join(share));
     let (code, said) = copy(&scene, "add", &["vault", "fourth"]);
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("the current generation is not whole on it"), "{said}");
+    assert_eq!(code, 1, "{said}");
+    for text in ["got its mark, and does not count yet", "NOT A BACKUP", "the current generation is not whole on it"] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    assert!(!said.contains("it counts as a copy"), "{said}");
     assert!(!dir.join("fourth").join(share).exists());
     brings_up_to_date(&scene, &["copy", "vault", "fourth"]);
 }
@@ -614,7 +619,7 @@ fn of_two_copies_with_one_mark_a_ceremony_writes_to_one() {
     let mut terminal = scene.start(&RECOVER, &["vault", "copy", "clone"]);
     let mut crew = Crew::of(&[0, 1]);
     crew.hold_until(&mut terminal, "Round 2");
-    assert!(flat(terminal.screen()).contains("it was copied by hand, and nothing of this ceremony is written to it"));
+    assert!(flat(terminal.screen()).contains("one of the two was copied by hand, and nothing of this ceremony is written to"));
     terminal.kill();
     terminal.expect_exit(128 + 9);
     assert!(before == crew::tree(&dir.join("clone")));

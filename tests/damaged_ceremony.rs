@@ -2,6 +2,8 @@
 
 #[path = "harness/harness.rs"]
 mod harness;
+#[path = "damaged_ceremony/closings.rs"]
+mod closings;
 
 use std::path::Path;
 

@@ -18,7 +18,7 @@ use crate::token::custody;
 use crate::token::piv::{Piv, SlotKey};
 use crate::token::slot::Slot;
 use crate::transcript::{CeremonyKind, Checked, Closing, GenerationState, Half, Judgement, Plan, RosterEntry};
-use crate::vault::{Copies, layout};
+use crate::vault::{Copies, Standing, layout};
 
 use super::admission::{Welcome, may_close};
 use super::anchored::completed;
@@ -164,8 +164,10 @@ impl Desk for ClosingDesk<'_> {
         let share = share.map_err(|error| refused(self.copies, plan, plan.generation, visit, error))?;
         inspect::stage(&format!("share {name}"));
         let index = visit.entry.index;
-        if !self.generation.closings.contains_key(&index) {
-            self.prove_and_close(visit, anchor)?;
+        match self.generation.closings.get(&index) {
+            None => self.prove_and_close(visit, anchor)?,
+            // Where it is damaged on a copy, that copy gets it; it stands already where it is needed.
+            Some(closing) => self.write(visit.entry, closing.bytes(), &closing.signature().to_der(), 0)?,
         }
         room.say(&format!("{} has proven the share and closed. The card can be taken out.", visit.entry.name));
         // Only a reveal needs the shares. Otherwise none stays in memory.
@@ -189,11 +191,36 @@ impl ClosingDesk<'_> {
             None => closing.encode(),
         };
         let signature = visit.sign(&bytes)?.to_der();
+        Ok(self.write(visit.entry, &bytes, &signature, self.committed.copies)?)
+    }
+
+    /// Writes a closing to every copy that has no valid one of this custodian; it must then stand on `required` of them. One that
+    /// does not verify is as good as none, and gives way.
+    fn write(
+        &self,
+        entry: &RosterEntry,
+        bytes: &[u8],
+        signature: &[u8],
+        required: usize,
+    ) -> Result<(), CeremonyError> {
+        let snapshot = self.copies.snapshot()?;
+        let closed_on = |copy: &Path| {
+            let here = snapshot.copies.iter().find(|view| Path::new(&view.path) == copy);
+            let path = |half| layout::closing(self.directory(copy), entry, half).display().to_string();
+            let file = |half| here?.files.get(&path(half))?.bytes();
+            let pair = file(Half::Body).zip(file(Half::Signature));
+            pair.is_some_and(|(body, signature)| self.generation.is_closed_by(entry, body, signature))
+        };
+        let standing = |copy: &Path| match self.own_directory(copy) {
+            Some(_) if closed_on(copy) => Standing::Stays,
+            Some(_) => Standing::GivesWay,
+            None if required == 0 => Standing::Stays,
+            None => Standing::Refuses,
+        };
         // The body first: where the power fails before the signature, the next attempt signs the same bytes.
-        for (half, bytes) in [(Half::Body, &bytes), (Half::Signature, &signature)] {
-            let path = |copy: &Path| layout::closing(self.directory(copy), visit.entry, half);
-            let written = self.copies.write_new_each(path, bytes).map_err(CeremonyError::from)?;
-            written.require(self.committed.copies).map_err(CeremonyError::from)?;
+        for (half, bytes) in [(Half::Body, bytes), (Half::Signature, signature)] {
+            let path = |copy: &Path| layout::closing(self.directory(copy), entry, half);
+            self.copies.write_new_each(path, bytes, standing)?.require(required)?;
         }
         Ok(())
     }
@@ -214,10 +241,13 @@ impl ClosingDesk<'_> {
 
     /// The ceremony's directory on a copy. A copy that missed the ceremony may have had another one under that name.
     fn directory(&self, copy: &Path) -> &str {
-        let path = copy.display().to_string();
-        let place = self.judgement.copies.iter().position(|copy| copy.path == path);
-        let here = place.and_then(|place| self.judgement.directory_of(place, &self.committed.id));
-        here.unwrap_or(&self.generation.directory)
+        self.own_directory(copy).unwrap_or(&self.generation.directory)
+    }
+
+    /// The directory on a copy that holds this ceremony.
+    fn own_directory(&self, copy: &Path) -> Option<&str> {
+        let place = self.judgement.copies.iter().position(|here| Path::new(&here.path) == copy)?;
+        self.judgement.directory_of(place, &self.committed.id)
     }
 
     /// Destroys every older share key, writes *closed* into the anchor, and says which keys are gone.

@@ -17,7 +17,7 @@ use crate::transcript::{
     Approval, CeremonyKind, ExceptionKind, GenerationState, Judgement, Plan, Record, RecordBody, RosterEntry, Signed,
     Signer,
 };
-use crate::vault::{Copies, layout};
+use crate::vault::{Copies, Failure, layout};
 
 use super::admission::may_join;
 use super::attendance::{Admittance, Desk, Round, ServeError, Visit, sign};
@@ -51,16 +51,12 @@ pub fn open(setting: &mut Setting<'_>, plan: Plan) -> Result<Opened, CeremonyErr
     let directory = layout::directory(&setting.judgement, plan.generation, &id);
     let Setting { copies, judgement, policy, roots, source, room, .. } = setting;
     let written = copies.write_new(&layout::plan(&directory), &plan.encode())?;
-    let failures = copies.set_aside(written.require(required(policy, &plan))?);
-    if !failures.is_empty() {
+    if !written.on.is_empty() && set_failed_ones_aside(copies, &written.failures, *room) {
         // No token is touched for a plan that names a copy on which it does not stand: nobody could ever say of such a copy
-        // that the ceremony was not committed there.
-        for failure in failures {
-            let (copy, why) = (failure.copy.display(), crate::error::sentence(&failure.error));
-            room.warn(&format!("{copy}: {why}. Nothing more of this ceremony is written there."));
-        }
+        // that the ceremony was not committed there. On how many copies people go on, the next plan asks.
         return Err(CeremonyError::Again { above: plan.number, exception: None });
     }
+    written.require(required(policy, &plan))?;
     inspect::stage("plan");
     let parent = plan.parent.and_then(|parent| judgement.generation(&parent)).cloned();
     let needed = if plan.kind == CeremonyKind::Found { plan.roster.len() } else { usize::from(plan.k) };
@@ -82,6 +78,23 @@ pub fn open(setting: &mut Setting<'_>, plan: Plan) -> Result<Opened, CeremonyErr
     let approvals = desk.approvals;
     let shares = opened.into_iter().filter_map(|(_, share)| share).collect();
     Ok(Opened { id, directory, approvals, shares, plan })
+}
+
+/// Names the copies that did not take the plan, and what is written to in their place. Whether there were any that should have.
+fn set_failed_ones_aside(copies: &Copies, failures: &[Failure], room: &mut dyn Room) -> bool {
+    let before = copies.written_to();
+    let failed = copies.set_aside(failures);
+    for failure in &failed {
+        let (copy, why) = (failure.copy.display(), crate::error::sentence(&failure.error));
+        room.warn(&format!("{copy}: {why}. Nothing more of this ceremony is written there."));
+    }
+    for (copy, id) in copies.written_to().into_iter().filter(|copy| !before.contains(copy)) {
+        if let Some((failed, _)) = before.iter().find(|(_, other)| *other == id) {
+            let (copy, failed) = (copy.display(), failed.display());
+            room.say(&format!("{copy} has the same mark as {failed}, and is written to in its place."));
+        }
+    }
+    !failed.is_empty()
 }
 
 struct Approving<'a> {

@@ -74,12 +74,20 @@ pub(super) fn copies(
 ) -> Result<Vec<Nonce16>, CeremonyError> {
     let (copies, whole) = writable_ids(setting, parent)?;
     let wanted = usize::from(setting.policy.copies);
-    if whole < wanted && !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::Copies) {
-        let have = whole;
-        let good = if whole < copies.len() { "can be written here and would do alone" } else { "can be written here" };
+    let have = whole;
+    let happened = match have {
+        // One it must stand on in any case, damaged as it is.
+        0 => "1 copy, which would not do alone".to_owned(),
+        1 => "1 copy".to_owned(),
+        have => format!("{have} copies"),
+    };
+    // What people decided for another number does not hold for this one.
+    sofar.exceptions.retain(|e| e.kind != ExceptionKind::Copies || have < wanted && e.happened == happened);
+    if have < wanted && !sofar.exceptions.iter().any(|e| e.kind == ExceptionKind::Copies) {
+        let good = if have < copies.len() { "can be written here and would do alone" } else { "can be written here" };
         let question =
             format!("The policy wants {wanted} copies of the vault on separate media, and {have} {good}. What now?");
-        if whole < copies.len() || setting.judgement.copies.iter().any(|copy| copy.id.is_none()) {
+        if have < copies.len() || setting.judgement.copies.iter().any(|copy| copy.id.is_none()) {
             let paths = setting.copies.paths();
             let command = crate::report::copies::sync_command(paths.iter().map(PathBuf::as_path));
             setting.room.warn(&format!("A damaged copy does not count. To mend it, stop here and run: {command}"));
@@ -96,12 +104,7 @@ pub(super) fn copies(
         sofar.exceptions.push(exception(
             ExceptionKind::Copies,
             format!("{wanted} copies"),
-            match have {
-                // One it must stand on in any case, damaged as it is.
-                0 => "1 copy, which would not do alone".to_owned(),
-                1 => "1 copy".to_owned(),
-                have => format!("{have} copies"),
-            },
+            happened,
             String::new(),
         ));
     }
@@ -116,14 +119,14 @@ fn writable_ids(
 ) -> Result<(Vec<Nonce16>, usize), CeremonyError> {
     let snapshot = setting.copies.snapshot()?;
     let (mut ids, mut whole) = (BTreeSet::new(), BTreeSet::new());
-    for place in writable(setting.copies, &setting.judgement) {
-        let Some(id) = setting.judgement.copies[place].id else { continue };
+    for (path, id) in setting.copies.written_to() {
         ids.insert(id);
+        let path = path.display().to_string();
         let serves = |view| match parent {
             Some(parent) => serves_generation_alone(&snapshot, view, parent),
             None => serves_alone(&snapshot, view, &setting.judgement),
         };
-        if setting.view(&snapshot, place).is_some_and(serves) {
+        if snapshot.copies.iter().position(|view| view.path == path).is_some_and(serves) {
             whole.insert(id);
         }
     }
@@ -132,7 +135,7 @@ fn writable_ids(
 
 /// Places in [`Judgement::copies`] of the copies that are written to.
 pub(super) fn writable(copies: &Copies, judgement: &Judgement) -> Vec<usize> {
-    let paths: Vec<String> = copies.written_to().iter().map(|path| path.display().to_string()).collect();
+    let paths: Vec<String> = copies.written_to().iter().map(|(path, _)| path.display().to_string()).collect();
     (0..judgement.copies.len()).filter(|place| paths.contains(&judgement.copies[*place].path)).collect()
 }
 

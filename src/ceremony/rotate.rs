@@ -134,10 +134,16 @@ pub(super) fn preflight(setting: &mut Setting<'_>, walk: &mut Walk) -> Result<()
     for medium in setting.copies.media() {
         setting.room.say(&describe(&medium));
     }
-    for (twin, first) in setting.copies.twins() {
-        let (twin, first) = (twin.display(), first.display());
+    for (twin, kept) in setting.copies.twins() {
+        let (twin, kept) = (twin.display(), kept.display());
         setting.room.warn(&format!(
-            "{twin} has the mark of {first}: it was copied by hand, and nothing of this ceremony is written to it. Afterwards run `claviger copy sync` with both."
+            "{twin} has the mark of {kept}: one of the two was copied by hand, and nothing of this ceremony is written to {twin}. Afterwards run `claviger copy sync` with both."
+        ));
+    }
+    for copy in setting.copies.unmarked() {
+        setting.room.warn(&format!(
+            "{} has no good copy.json that could be read when this began: nothing of this ceremony is written to it. Afterwards run `claviger copy sync` with all copies.",
+            copy.display()
         ));
     }
     if let Some((first, second)) = on_one_medium(&setting.copies.paths()) {

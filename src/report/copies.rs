@@ -159,6 +159,7 @@ fn is(copies: usize) -> String {
 
 fn write_done(page: &mut Page, copy: &SyncedCopy) {
     match &copy.marked {
+        Some(Unmarked::Missing) if copy.falls_short => page.below("got its mark, and does not count yet: see below"),
         Some(Unmarked::Missing) => page.below("got its mark: it counts as a copy from now on"),
         Some(Unmarked::Damaged) => page.below(
             "got a new mark, for the one it had was damaged. A ceremony that was begun on it and never committed can be ended by an exception only",
@@ -204,6 +205,10 @@ fn write_left(page: &mut Page, copy: &SyncedCopy) {
     }
     if copy.missing > 0 {
         page.below(&format!("lacks {} that others have", count(copy.missing, "file", "files")));
+    }
+    if copy.falls_short {
+        page.below("NOT A BACKUP: what it has would not do alone, and no copy here has right what it lacks");
+        page.below("-> bring more of the vault's copies, and run `claviger copy sync` with all of them");
     }
     for finding in copy.left.iter().take(NAMED) {
         page.below(&format!("WRONG: {}: {}", finding.file, finding.what));

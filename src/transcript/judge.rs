@@ -144,7 +144,8 @@ pub struct GenerationState {
     pub holders: Vec<u8>,
     /// The custodians whose share envelope stands on a copy, right in every byte, ascending.
     pub shares_here: Vec<u8>,
-    /// Places in [`Judgement::copies`] of the copies that have every file of it, right in every byte.
+    /// Places in [`Judgement::copies`] of the copies that have every file of it, right in every byte; but for damaged closings
+    /// that nothing relies on.
     pub complete_on: Vec<usize>,
 }
 

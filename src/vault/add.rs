@@ -13,14 +13,15 @@ use super::read::{self, LOST_AND_FOUND};
 use super::sync::{Synced, synchronise};
 use super::{VaultError, write};
 use crate::encoding::Digest;
-use crate::transcript::{Checked, CopyMark, CopyView, Founding};
+use crate::transcript::{Checked, CopyMark, CopyView, Founding, Stage, judge};
 
 /// Makes `new` a copy of the vault: in a new or empty directory, or where an earlier run was interrupted, or where a copy
 /// of this vault is damaged or was made by hand. It gets a new mark in any case. `copies` are locked by the caller; `new` is
 /// locked here. The new copy is the last of [`Synced::copies`]; whether it counts now says its mark.
 ///
 /// # Errors
-/// [`VaultError::Occupied`], [`VaultError::Nested`], [`VaultError::OtherVault`] and [`VaultError::Same`] before anything is written there.
+/// [`VaultError::Occupied`], [`VaultError::Nested`], [`VaultError::OtherVault`], [`VaultError::Same`] and
+/// [`VaultError::InCeremony`] before anything is written there.
 pub fn add(copies: &Copies, new: &Path) -> Result<Synced, VaultError> {
     let (snapshot, _) = copies.judged()?;
     refuse_nesting(copies, new)?;
@@ -30,6 +31,7 @@ pub fn add(copies: &Copies, new: &Path) -> Result<Synced, VaultError> {
     }
     refuse_strangers(&target, &read::view(&target)?, snapshot.vault)?;
     let _lock = target.lock()?;
+    refuse_named(copies, &target)?;
     if target.file(VAULT)?.is_none() {
         let has = |view: &CopyView| view.files.get(VAULT).is_some_and(|content| content.digest() == snapshot.vault);
         let missing = || VaultError::Missing { file: VAULT.to_owned(), digest: snapshot.vault };
@@ -43,6 +45,21 @@ pub fn add(copies: &Copies, new: &Path) -> Result<Synced, VaultError> {
         return Err(VaultError::Changed);
     }
     synchronise(&all, |path| path == new, |path| path == new)
+}
+
+/// The mark that an unfinished ceremony names is not taken from a copy: nobody else could ever show that the ceremony was not
+/// committed there. A copy that is given besides and has the same mark can.
+fn refuse_named(copies: &Copies, target: &Copy) -> Result<(), VaultError> {
+    let mark = read::mark(target).filter(|mark| mark.vault == copies.vault() && !copies.ids().contains(&mark.id));
+    let Some(mark) = mark else { return Ok(()) };
+    let mut paths = copies.paths();
+    paths.push(target.path().to_owned());
+    let judgement = judge(&Copies::open(&paths)?.snapshot()?);
+    let mut begun = judgement.unfinished.iter().filter(|ceremony| ceremony.stage != Stage::Committed);
+    match begun.find(|ceremony| ceremony.plan.copies.contains(&mark.id)) {
+        Some(ceremony) => Err(VaultError::InCeremony { copy: target.path().to_owned(), number: ceremony.number }),
+        None => Ok(()),
+    }
 }
 
 /// What stands inside of a copy and is not of the vault makes that copy wrong.

@@ -21,7 +21,8 @@ pub struct Copies {
     unavailable: Vec<Unavailable>,
     foreign: Vec<PathBuf>,
     ids: Vec<Option<Nonce16>>,
-    /// Those that are not written to: a plan names every copy that may get its COMMIT, and these it does not name.
+    /// Those that are not written to: a plan names every copy that may get its COMMIT, and these it does not name. Of those with
+    /// one mark the first that is not among them is written to, and no other.
     aside: Vec<Cell<Option<Aside>>>,
     vault: Digest,
 }
@@ -33,8 +34,6 @@ enum Aside {
     ReadOnly,
     /// It has too little room.
     Full,
-    /// It has the mark of an earlier one, so that a plan cannot name it beside that one.
-    Twin,
     /// It did not take the plan of a ceremony.
     Failed,
 }
@@ -83,6 +82,17 @@ impl Written {
         }
         Ok(self.failures)
     }
+}
+
+/// What becomes of a file that has the name of one that is to be written, and other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is as good as the new one: nothing is written.
+    Stays,
+    /// It is not overwritten: that is a failure.
+    Refuses,
+    /// It is damaged or was never finished, and is replaced.
+    GivesWay,
 }
 
 /// Keeps other processes off the copies until it is dropped.
@@ -146,12 +156,8 @@ impl Copies {
     fn learn(&mut self, marks: Vec<Option<CopyMark>>) {
         let good = |mark: Option<CopyMark>| mark.filter(|mark| mark.vault == self.vault).map(|mark| mark.id);
         self.ids = marks.into_iter().map(good).collect();
-        let aside = |(place, copy): (usize, &Copy)| {
-            let is_twin = self.ids[place].is_some() && self.ids[..place].contains(&self.ids[place]);
-            let read_only = (!copy.is_writable()).then_some(Aside::ReadOnly);
-            Cell::new(read_only.or(is_twin.then_some(Aside::Twin)))
-        };
-        self.aside = self.copies.iter().enumerate().map(aside).collect();
+        let aside = |copy: &Copy| Cell::new((!copy.is_writable()).then_some(Aside::ReadOnly));
+        self.aside = self.copies.iter().map(aside).collect();
     }
 
     /// Reads all of them anew.
@@ -225,28 +231,43 @@ impl Copies {
     }
 
     /// From now on nothing is written to the copies that did not take the plan of a ceremony, so that another plan can leave
-    /// them out. Returns those failures that were news: where nothing was written anyway, that is known.
-    pub fn set_aside(&self, mut failures: Vec<Failure>) -> Vec<Failure> {
-        failures.retain(|failure| {
-            let place = self.copies.iter().position(|copy| copy.path() == failure.copy);
-            let news = place.filter(|place| self.writable(*place).is_ok());
-            news.inspect(|place| self.aside[*place].set(Some(Aside::Failed))).is_some()
-        });
+    /// them out. Another copy with the mark of such a one is written to in its place: only a plan that did not stand where it
+    /// should names the id, and no token is touched for that. Returns those failures that were news: where nothing was written
+    /// anyway, that is known.
+    pub fn set_aside<'f>(&self, failures: &'f [Failure]) -> Vec<&'f Failure> {
+        // All at once: what is written to in the place of a copy that is set aside has not failed.
+        let written_to = self.written_to();
+        let is_news = |failure: &&Failure| written_to.iter().any(|(path, _)| *path == failure.copy);
+        let failures: Vec<&Failure> = failures.iter().filter(is_news).collect();
+        for (copy, aside) in self.copies.iter().zip(&self.aside) {
+            if failures.iter().any(|failure| failure.copy == copy.path()) {
+                aside.set(Some(Aside::Failed));
+            }
+        }
         failures
     }
 
-    /// Those that have the mark of another one, with that one. They are read, and nothing of a ceremony is written to them.
+    /// Those that have the mark of another one and are not written to, with the one that is written to, or else the first of
+    /// them.
     pub fn twins(&self) -> Vec<(&Path, &Path)> {
         let twin = |place: usize| {
-            let first = self.ids[..place].iter().position(|id| id.is_some() && *id == self.ids[place])?;
-            Some((self.copies[place].path(), self.copies[first].path()))
+            let id = self.ids[place]?;
+            let first = self.ids.iter().position(|other| *other == Some(id));
+            let kept = self.keeps(id).or(first).filter(|kept| *kept != place)?;
+            Some((self.copies[place].path(), self.copies[kept].path()))
         };
         (0..self.copies.len()).filter_map(twin).collect()
     }
 
-    /// Those that are written to.
-    pub fn written_to(&self) -> Vec<&Path> {
-        let copies = self.copies.iter().zip(&self.aside).filter(|(_, aside)| aside.get().is_none());
+    /// Those that are written to, with their ids.
+    pub fn written_to(&self) -> Vec<(&Path, Nonce16)> {
+        let written = |place: usize| Some((self.copies[place].path(), self.writable(place).ok()?));
+        (0..self.copies.len()).filter_map(written).collect()
+    }
+
+    /// Those without a good mark: nothing is written to them.
+    pub fn unmarked(&self) -> Vec<&Path> {
+        let copies = self.copies.iter().zip(&self.ids).filter(|(_, id)| id.is_none());
         copies.map(|(copy, _)| copy.path()).collect()
     }
 
@@ -291,18 +312,28 @@ impl Copies {
         Ok(self.each(file.clone(), |copy| write::write_new(copy, &file, bytes)))
     }
 
-    /// Like [`Self::write_new`], with a path for each copy: one ceremony may stand in directories of different names.
+    /// Like [`Self::write_new`], with a path for each copy, for one ceremony may stand in directories of different names, and with
+    /// what becomes of other bytes that stand there.
     ///
     /// # Errors
     /// As [`Self::write_new`].
-    pub fn write_new_each(&self, path: impl Fn(&Path) -> PathBuf, bytes: &[u8]) -> Result<Written, VaultError> {
+    pub fn write_new_each(
+        &self,
+        path: impl Fn(&Path) -> PathBuf,
+        bytes: &[u8],
+        standing: impl Fn(&Path) -> Standing,
+    ) -> Result<Written, VaultError> {
         let mut files = Vec::with_capacity(self.copies.len());
         for copy in &self.copies {
             files.push((copy.path(), vault_path(&path(copy.path()))?));
         }
         let file = files.first().map(|(_, file)| file.clone()).unwrap_or_default();
         Ok(self.each(file, |copy| match files.iter().find(|(path, _)| *path == copy.path()) {
-            Some((_, file)) => write::write_new(copy, file, bytes),
+            Some((_, file)) => match standing(copy.path()) {
+                Standing::Stays => Ok(()),
+                Standing::Refuses => write::write_new(copy, file, bytes),
+                Standing::GivesWay => write::write_instead(copy, file, bytes),
+            },
             None => Err(VaultError::Changed),
         }))
     }
@@ -395,10 +426,15 @@ impl Copies {
         let copy = self.copies[place].path();
         match (self.ids[place], self.aside[place].get()) {
             (None, _) => Err(VaultError::Unmarked { copy: copy.to_owned() }),
-            (Some(_), Some(Aside::Twin)) => Err(VaultError::Twin { copy: copy.to_owned() }),
             (Some(_), Some(aside)) => Err(VaultError::SetAside { copy: copy.to_owned(), full: aside == Aside::Full }),
+            (Some(id), None) if self.keeps(id) != Some(place) => Err(VaultError::Twin { copy: copy.to_owned() }),
             (Some(id), None) => Ok(id),
         }
+    }
+
+    /// Of the copies with this id the one that may be written to: a plan cannot name another one beside it.
+    fn keeps(&self, id: Nonce16) -> Option<usize> {
+        (0..self.copies.len()).find(|place| self.ids[*place] == Some(id) && self.aside[*place].get().is_none())
     }
 
     /// Like [`Self::remove`], on the one copy with this path.

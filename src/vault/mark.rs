@@ -4,7 +4,8 @@
 //! with one id are one too few: whoever brings the wrong one of them would vouch for the other. A copy that was made by
 //! hand gets an id of its own, and only after the copy that keeps the id has all that the other one has: whatever was
 //! committed under this id is then where this id is. A new id is in no plan, and vouches for nothing. So a directory that
-//! is to be made a copy gets one in any case: where its mark is from, nobody can see.
+//! is to be made a copy gets one in any case: where its mark is from, nobody can see. Only while an unfinished ceremony names
+//! the mark it has is it refused: if it is the copy that was named, nobody else could show that nothing was committed there.
 
 use std::path::{Path, PathBuf};
 

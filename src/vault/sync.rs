@@ -11,7 +11,7 @@ use super::merge::Merged;
 use super::repair::Repair;
 use super::write;
 use super::{VaultError, cleanup};
-use crate::transcript::{Finding, Judgement, Place, Severity, Snapshot};
+use crate::transcript::{Finding, Judgement, Place, Severity, Snapshot, serves_alone};
 
 /// Repairing a document can show that more is missing or wrong, seldom more than once.
 const ROUNDS: usize = 4;
@@ -44,17 +44,19 @@ pub struct SyncedCopy {
     pub left: Vec<Finding>,
     /// How many files it still lacks that others have.
     pub missing: usize,
+    /// It got a mark, and would not do if all others were lost: no copy here has right what it needs for that.
+    pub falls_short: bool,
 }
 
 impl SyncedCopy {
     fn new(path: PathBuf) -> Self {
         let (added, repaired, removed, failures, left) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { path, added, repaired, marked: None, removed, failures, left, missing: 0 }
+        Self { path, added, repaired, marked: None, removed, failures, left, missing: 0, falls_short: false }
     }
 
-    /// It has everything that any copy has, and nothing on it is wrong.
+    /// It has everything that any copy has, and nothing on it is wrong; and where it got a mark, it would do alone.
     pub fn is_up_to_date(&self) -> bool {
-        self.failures.is_empty() && self.left.is_empty() && self.missing == 0
+        self.failures.is_empty() && self.left.is_empty() && self.missing == 0 && !self.falls_short
     }
 
     /// Nothing was changed on it.
@@ -85,12 +87,11 @@ pub(super) fn synchronise(
         chosen: copies.paths().iter().map(|path| chosen(path)).collect(),
         marked_anew: copies.paths().iter().map(|path| marked_anew(path)).collect(),
     };
-    for _ in 0..ROUNDS {
-        if !work.bring()? {
-            break;
-        }
+    work.bring_all()?;
+    if work.mark()? {
+        // A copy whose new mark no plan names may have what it could not have under the one before.
+        work.bring_all()?;
     }
-    work.mark()?;
     work.clear()?;
     Ok(work.finish())
 }
@@ -113,6 +114,15 @@ impl Work<'_> {
     /// Whether the copy is of this vault, and nothing failed on it yet.
     fn is_well(&self, place: usize) -> bool {
         self.synced[place].failures.is_empty() && mark::is_ours(&self.seen.0, place)
+    }
+
+    fn bring_all(&mut self) -> Result<(), VaultError> {
+        for _ in 0..ROUNDS {
+            if !self.bring()? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Repairs and adds. Whether anything changed.
@@ -145,8 +155,9 @@ impl Work<'_> {
         Ok(changed)
     }
 
-    /// One after the other: a mark that was given counts for the next.
-    fn mark(&mut self) -> Result<(), VaultError> {
+    /// One after the other: a mark that was given counts for the next. Whether any was given.
+    fn mark(&mut self) -> Result<bool, VaultError> {
+        let mut any = false;
         for place in 0..self.synced.len() {
             if !self.chosen[place] || !self.is_well(place) {
                 continue;
@@ -155,12 +166,13 @@ impl Work<'_> {
                 Ok(None) => {}
                 Ok(marked) => {
                     self.synced[place].marked = marked;
+                    any = true;
                     self.look()?;
                 }
                 Err(error) => self.synced[place].failures.push(error),
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Removes what is extinct, what was admitted, and unfinished files.
@@ -195,6 +207,7 @@ impl Work<'_> {
             let wrong = |finding: &&Finding| finding.severity == Severity::Wrong && finding.copy.as_ref() == Some(path);
             copy.left = judgement.findings.iter().filter(wrong).cloned().collect();
             copy.missing = judgement.copies[place].missing;
+            copy.falls_short = copy.marked.is_some() && !serves_alone(&snapshot, place, &judgement);
         }
         Synced { copies: self.synced, judgement }
     }

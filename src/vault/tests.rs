@@ -430,6 +430,25 @@ fn of_two_copies_with_one_mark_one_is_written_to_and_merging_makes_neither_a_wit
 }
 
 #[test]
+fn where_a_copy_is_set_aside_another_with_its_mark_is_written_to() {
+    let (world, _) = World::founded(2, 3);
+    let (_dir, paths) = on_disk(&world);
+    fs::copy(paths[0].join("copy.json"), paths[1].join("copy.json")).unwrap();
+    let copies = Copies::open(&paths).unwrap();
+    put(&paths[0], "inbox", b"no directory");
+    let file = Path::new("inbox/x.age");
+    let failures = copies.write_new(file, b"x").unwrap().failures;
+    assert_eq!((failures.len(), paths[1].join(file).exists()), (2, false));
+    let news: Vec<&PathBuf> = copies.set_aside(&failures).iter().map(|failure| &failure.copy).collect();
+    assert_eq!(news, [&paths[0]], "the other one was never tried");
+    assert_eq!(copies.written_to(), [(&*paths[1], world.copies[0])]);
+    assert_eq!(copies.twins(), [(&*paths[0], &*paths[1])]);
+    let written = copies.write_new(file, b"x").unwrap();
+    assert_eq!((&written.on[..], &written.ids[..]), (&paths[1..], &world.copies[..1]));
+    assert!(matches!(written.failures[..], [Failure { error: VaultError::SetAside { full: false, .. }, .. }]));
+}
+
+#[test]
 fn marks_are_read_once_more_when_the_copies_are_taken() {
     let (world, _) = World::founded(2, 3);
     let (_dir, paths) = on_disk(&world);

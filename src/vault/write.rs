@@ -175,6 +175,21 @@ pub(super) fn write_new(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(),
     filled(copy, relative, bytes)?.finish().map(drop)
 }
 
+/// Like [`write_new`], over a file that is damaged or was never finished: what stands there goes when these bytes are on the
+/// medium.
+///
+/// # Errors
+/// [`VaultError::NotRegular`] if it is not a regular file: then a person has to look.
+pub(super) fn write_instead(copy: &Copy, relative: &str, bytes: &[u8]) -> Result<(), VaultError> {
+    match read_back(copy, relative) {
+        Ok(Some(digest)) if digest == Digest::of(bytes) => Ok(()),
+        Ok(None) => filled(copy, relative, bytes)?.finish().map(drop),
+        // What cannot be read is replaced too: it is there, and a regular file.
+        Ok(Some(_)) | Err(VaultError::Io { .. }) => filled(copy, relative, bytes)?.replace().map(drop),
+        Err(error) => Err(error),
+    }
+}
+
 /// These bytes as an unfinished file.
 fn filled<'a>(copy: &'a Copy, relative: &str, bytes: &[u8]) -> Result<Part<'a>, VaultError> {
     let mut part = Part::begin(copy, relative)?;

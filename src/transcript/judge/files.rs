@@ -262,17 +262,33 @@ impl<'a> Bench<'a, '_> {
             let absent = expected.iter().filter(|file| !good[copy].contains(*file) && !bad[copy].contains(*file));
             absent.filter(|file| good.iter().any(|files| files.contains(*file))).count()
         };
+        let excused = self.excused_closings();
         let mut counts = Vec::new();
         for copy in 0..self.snapshot.copies.len() {
             let count = count(copy);
+            let excused = |file: &String| bad[copy].contains(file) && excused.contains(file);
             if count > 0 {
                 let what = format!("lacks {count} of {} files that other copies have", expected.len());
                 findings.note(copy, format!("generations/{directory}"), &what, BEHIND);
             }
-            let whole = expected.iter().all(|file| good[copy].contains(file));
-            counts.push(if bad[copy].is_empty() && (whole || count > 0) { Some(count) } else { None });
+            let whole = expected.iter().all(|file| good[copy].contains(file) || excused(file));
+            let right = bad[copy].iter().all(excused);
+            counts.push(if right && (whole || count > 0) { Some(count) } else { None });
         }
         counts
+    }
+
+    /// Closings without which the generation is whole: a damaged one is as good as none, and its custodian can close again. Not
+    /// so one that the next manifest lists, or that a ratified generation has from another copy.
+    fn excused_closings(&self) -> BTreeSet<String> {
+        let Some(state) = self.state else { return BTreeSet::new() };
+        let matters = |index: u8| {
+            self.listed_closings.iter().any(|(listed, _)| *listed == index)
+                || state.ratified && state.closings.contains_key(&index)
+        };
+        let custodians = self.ceremony.plan.roster.iter().filter(|entry| !matters(entry.index));
+        let both = |stem: String| [Half::Body, Half::Signature].map(|half| GenerationFile::Closing(&stem, half).path());
+        custodians.flat_map(|entry| both(entry.stem())).collect()
     }
 }
 

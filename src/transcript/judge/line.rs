@@ -8,6 +8,7 @@ use super::{Fork, GenerationState};
 use crate::encoding::{Digest, Document, Signature};
 use crate::transcript::approval::Approval;
 use crate::transcript::closing::Closing;
+use crate::transcript::founding::RosterEntry;
 use crate::transcript::manifest::Manifest;
 use crate::transcript::place::{GenerationFile, Half};
 use crate::transcript::signed::{Signed, SignedError};
@@ -24,13 +25,25 @@ pub(super) fn closing(
     let signature = dir.bytes(GenerationFile::Closing(stem, Half::Signature))?;
     Some(Signed::verify_by(body, signature, &snapshot.memory, |closing: &Closing| {
         let entry = snapshot.founding.roster.get(usize::from(closing.index).checked_sub(1)?)?;
-        let right = entry.stem() == stem
-            && closing.vault == snapshot.vault
-            && closing.generation == manifest.generation()
-            && closing.manifest == digest
-            && manifest.share_key(closing.index).is_some_and(|key| key.public == closing.share_key);
-        right.then_some(entry.signing_key)
+        (entry.stem() == stem && closes(closing, manifest, digest)).then_some(entry.signing_key)
     }))
+}
+
+/// Whether a closing says what one of this generation has to say.
+fn closes(closing: &Closing, manifest: &Manifest, digest: Digest) -> bool {
+    closing.vault == manifest.plan.vault
+        && closing.generation == manifest.generation()
+        && closing.manifest == digest
+        && manifest.share_key(closing.index).is_some_and(|key| key.public == closing.share_key)
+}
+
+impl GenerationState {
+    /// Whether this is a valid closing of it by this custodian.
+    pub fn is_closed_by(&self, custodian: &RosterEntry, body: &[u8], signature: &[u8]) -> bool {
+        Signed::<Closing>::verify(body, signature, &custodian.signing_key).is_ok_and(|closing| {
+            closing.body().index == custodian.index && closes(closing.body(), &self.manifest, self.digest)
+        })
+    }
 }
 
 /// Whether these bytes are a COMMIT over this manifest.
