@@ -619,7 +619,10 @@ fn of_two_copies_with_one_mark_a_ceremony_writes_to_one() {
     let mut terminal = scene.start(&RECOVER, &["vault", "copy", "clone"]);
     let mut crew = Crew::of(&[0, 1]);
     crew.hold_until(&mut terminal, "Round 2");
-    assert!(flat(terminal.screen()).contains("one of the two was copied by hand, and nothing of this ceremony is written to"));
+    assert!(
+        flat(terminal.screen())
+            .contains("one of the two was copied by hand, and nothing of this ceremony is written to")
+    );
     terminal.kill();
     terminal.expect_exit(128 + 9);
     assert!(before == crew::tree(&dir.join("clone")));

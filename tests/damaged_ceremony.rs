@@ -1,9 +1,9 @@
 //! What would say whether a ceremony was committed is damaged, or stands under another name on one copy.
 
-#[path = "harness/harness.rs"]
-mod harness;
 #[path = "damaged_ceremony/closings.rs"]
 mod closings;
+#[path = "harness/harness.rs"]
+mod harness;
 
 use std::path::Path;
 

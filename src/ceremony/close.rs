@@ -196,13 +196,7 @@ impl ClosingDesk<'_> {
 
     /// Writes a closing to every copy that has no valid one of this custodian; it must then stand on `required` of them. One that
     /// does not verify is as good as none, and gives way.
-    fn write(
-        &self,
-        entry: &RosterEntry,
-        bytes: &[u8],
-        signature: &[u8],
-        required: usize,
-    ) -> Result<(), CeremonyError> {
+    fn write(&self, entry: &RosterEntry, bytes: &[u8], signature: &[u8], required: usize) -> Result<(), CeremonyError> {
         let snapshot = self.copies.snapshot()?;
         let closed_on = |copy: &Path| {
             let here = snapshot.copies.iter().find(|view| Path::new(&view.path) == copy);

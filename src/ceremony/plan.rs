@@ -101,12 +101,7 @@ pub(super) fn copies(
         if setting.room.choose(&question, &[stop, go])? == 0 {
             return Err(CeremonyError::TooFewCopies { wanted, have });
         }
-        sofar.exceptions.push(exception(
-            ExceptionKind::Copies,
-            format!("{wanted} copies"),
-            happened,
-            String::new(),
-        ));
+        sofar.exceptions.push(exception(ExceptionKind::Copies, format!("{wanted} copies"), happened, String::new()));
     }
     Ok(copies)
 }

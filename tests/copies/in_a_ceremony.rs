@@ -114,7 +114,9 @@ fn of_copies_with_one_mark_the_one_that_can_be_written_is_written_to() {
             format!("{} has the mark of {}", scene.place.text("third"), scene.place.text("clone")).replace(' ', "");
         assert!(screen.replace(' ', "").contains(&twin) && !screen.contains("The policy wants"), "{screen}");
         let judgement = scene.judgement(&["vault", "clone"]);
-        assert!(judgement.current().unwrap().generation == before + 1 && judgement.copies.iter().all(|c| c.missing == 0));
+        assert!(
+            judgement.current().unwrap().generation == before + 1 && judgement.copies.iter().all(|c| c.missing == 0)
+        );
         let plan = &judgement.current().unwrap().manifest.plan;
         assert_eq!(plan.copies, open(&scene.place.path(""), &["vault", "clone"]).ids());
         assert_eq!(generation(&scene, &["third"]), before);

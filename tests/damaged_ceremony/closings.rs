@@ -1,7 +1,10 @@
 //! A damaged closing of the generation that is to be finished is as good as none: its custodian closes once more, and the new
 //! closing stands in its place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use claviger::error::Advice;
+use claviger::fault;
 
 use super::harness::inside::{Command, People, Site};
 use super::*;
@@ -79,7 +82,7 @@ fn whoever_comes_finishes_where_a_closing_is_damaged() {
     damaged_anew(&scene, DAMAGE[0].1);
     let mut people = People::of(&[1, 2]).choosing(&["go"]);
     let held = site.hold(Command::Resume, &["vault"], &mut people).expect_err("alice has to come");
-    assert!(held.to_string().contains("generation 3 is committed") && people.shown.is_empty(), "{held}");
+    assert!(held.to_string().contains("1 more of these must close: alice") && people.shown.is_empty(), "{held}");
     resumes(&site, &[0, 1], &["go"], "alice and bob");
     assert!(scene.judgement(&["vault"]).is_sound());
 }
@@ -96,6 +99,36 @@ fn a_copy_does_alone_whose_damaged_closing_is_one_more_than_enough() {
     // Where another copy has it right, this one is to have it too; here only carol can mend it.
     resumes(&site, &[0, 2], &["go"], "alice and carol");
     assert_eq!(scene.verify(&["vault"]).0, 0);
+}
+
+/// The power fails anywhere while the new closing takes the place of the damaged one.
+#[test]
+fn a_damaged_closing_that_is_replaced_is_cut_anywhere() {
+    struct Cut;
+    let every_point = std::env::var_os("CLAVIGER_TEST_EVERY_POINT").is_some();
+    let (scene, site) = on_the_last_copy();
+    let mut reached = true;
+    let mut at = 1;
+    while reached {
+        damaged_anew(&scene, DAMAGE[3].1);
+        let mut passed = 0;
+        let watch = fault::watch(move |name| {
+            passed += u32::from(name.contains("closings/01-alice"));
+            if passed == at {
+                resume_unwind(Box::new(Cut));
+            }
+        });
+        let mut people = People::of(&[0, 1]).choosing(&["go"]);
+        let held = catch_unwind(AssertUnwindSafe(|| site.hold(Command::Resume, &["vault"], &mut people)));
+        drop(watch);
+        reached = held.is_err_and(|panic| panic.is::<Cut>());
+        assert!(scene.judgement(&["vault"]).current().unwrap().generation == 3, "point {at}");
+        resumes(&site, &[0, 1], &["go"], &format!("point {at}"));
+        assert!(scene.judgement(&["vault"]).is_sound(), "point {at}");
+        at += if every_point { 1 } else { 5 };
+    }
+    println!("{at} points");
+    assert!(at > 12);
 }
 
 /// Alice has closed, on both copies, and the machine went off before bob did.
