@@ -29,7 +29,7 @@ test: build-packages test-packages cargo nextest lint
 # Every sweep to its end: hours. `docs/assurance.md` has the figures.
 sweep: build-packages test-packages cargo nextest
 	sweep="cargo nextest run --locked --profile sweep --cargo-profile sweep --no-fail-fast --no-capture"
-	CLAVIGER_TEST_EVERY_POINT=literally $$sweep --test crash --test crash_on_cards --test power --test copies
+	CLAVIGER_TEST_EVERY_POINT=literally $$sweep --test crash --test crash_on_cards --test power --test copies --test damaged_ceremony
 	CLAVIGER_TEST_EVERY_BIT=1 $$sweep --test every_byte
 	CLAVIGER_TEST_WHOLE_MODEL=1 $$sweep --test model
 	CLAVIGER_TEST_ALL=1 $$sweep --test memory --test concurrency
