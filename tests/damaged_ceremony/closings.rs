@@ -20,8 +20,10 @@ fn change_the_time(file: &Path) {
     std::fs::write(file, changed).unwrap();
 }
 
-/// How alice's closing is damaged on a copy.
-const DAMAGE: [(&str, fn(&Path)); 6] = [
+/// How alice's closing is damaged on a copy, with a name for it.
+type Damage = (&'static str, fn(&Path));
+
+const DAMAGE: [Damage; 6] = [
     ("signature", |copy| flip_last_byte(&copy.join(SIGNATURE))),
     ("body", |copy| flip_last_byte(&copy.join(BODY))),
     ("time", |copy| change_the_time(&copy.join(BODY))),

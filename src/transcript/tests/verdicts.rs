@@ -45,6 +45,35 @@ fn secrets_of_extinct_generations_may_be_gone() {
     assert_eq!(wrong(&world.judge()).len(), 5, "three shares, an item and the inbox identity");
 }
 
+/// A damaged closing is as good as none, but where something relies on it.
+#[test]
+fn a_generation_is_whole_without_damaged_closings_that_nothing_relies_on() {
+    let (mut world, [first, second, third]) = three_generations();
+    let damaged = |world: &World, path: String, copies: usize| {
+        let mut views = vec![world.view(0), world.view(1)];
+        views[..copies].iter_mut().for_each(|view| drop(view.files.insert(path.clone(), content(&path, b"damaged"))));
+        judge(&Snapshot::new(views).unwrap())
+    };
+    let whole = |judgement: &Judgement, made: &Made| judgement.generation(&made.digest).unwrap().complete_on.clone();
+    for half in ["json", "sig"] {
+        // Alice was not at the third; bob was, and it is ratified by his closing.
+        let (alice, bob) =
+            (third.path(&format!("closings/01-alice.{half}")), third.path(&format!("closings/02-bob.{half}")));
+        let judgement = damaged(&world, bob.clone(), 1);
+        assert!(judgement.current().unwrap().ratified && whole(&judgement, &third) == [1]);
+        let judgement = damaged(&world, bob, 2);
+        assert!(!judgement.is_sound() && !judgement.current().unwrap().ratified && whole(&judgement, &third) == [0, 1]);
+        // What the third lists must be right in any case.
+        assert_eq!(
+            whole(&damaged(&world, second.path(&format!("closings/02-bob.{half}")), 2), &second),
+            [] as [usize; 0]
+        );
+        world.close_all(&[&first, &second, &third], &[1]);
+        let judgement = damaged(&world, alice, 2);
+        assert!(!judgement.is_sound() && judgement.current().unwrap().ratified && whole(&judgement, &third) == [0, 1]);
+    }
+}
+
 #[test]
 fn founding_takes_every_founder() {
     let mut world = World::new(2, 3);
