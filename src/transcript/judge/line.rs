@@ -25,7 +25,8 @@ pub(super) fn closing(
     let signature = dir.bytes(GenerationFile::Closing(stem, Half::Signature))?;
     Some(Signed::verify_by(body, signature, &snapshot.memory, |closing: &Closing| {
         let entry = snapshot.founding.roster.get(usize::from(closing.index).checked_sub(1)?)?;
-        (entry.stem() == stem && closes(closing, manifest, digest)).then_some(entry.signing_key)
+        let ours = entry.stem() == stem && closing.vault == snapshot.vault;
+        (ours && closes(closing, manifest, digest)).then_some(entry.signing_key)
     }))
 }
 
