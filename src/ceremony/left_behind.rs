@@ -21,6 +21,7 @@ pub(super) fn decide(
     let parent = setting.judgement.generation(&parent.digest).unwrap_or(parent);
     let lost: Vec<Lost> = parent.lost.iter().filter_map(|path| Lost::of(path, parent, purpose)).collect();
     let elsewhere: Vec<Option<u64>> = lost.iter().map(|lost| earlier(&setting.judgement, parent, &lost.path)).collect();
+    let (shares, k) = (parent.shares_here.len(), usize::from(parent.manifest.plan.k));
     let is_lost = |subject: &str| lost.iter().any(|lost| lost.subject == subject);
     sofar.exceptions.retain(|decided| decided.kind != ExceptionKind::ItemLost || is_lost(&decided.subject));
     let is_decided = |subject: &str| {
@@ -32,9 +33,14 @@ pub(super) fn decide(
         setting.room.warn(&lost.warning());
         if let Some(earlier) = elsewhere {
             setting.room.warn(&format!(
-                "Generation {earlier} still has it and can still be opened, until this ceremony is over: docs/way-out.md says how."
+                "Generation {earlier} still has it and can still be opened, until this ceremony is over: docs/way-out.md says how (`--generation`)."
             ));
         }
+    }
+    if !news.is_empty() && shares < k {
+        setting.room.warn(&format!(
+            "Of the shares of generation {generation}, {shares} are here, and {k} are needed to open it. On other copies a later one may be current: bring them first."
+        ));
     }
     if let Some(item) = purpose.grant.as_ref().map(|grant| grant.item.as_str()).filter(|item| is_lost(item)) {
         return Err(CeremonyError::ItemLost { item: item.to_owned(), generation });

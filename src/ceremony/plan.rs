@@ -42,8 +42,8 @@ pub(super) fn following(
     purpose: &Purpose,
     sofar: &mut Sofar,
 ) -> Result<Plan, CeremonyError> {
-    left_behind::decide(setting, parent, purpose, sofar)?;
     let abandons = abandoned(setting, sofar)?;
+    left_behind::decide(setting, parent, purpose, sofar)?;
     let copies = copies(setting, Some(parent), sofar)?;
     let exceptions = exceptions(setting, sofar);
     let follows = &parent.manifest.plan;

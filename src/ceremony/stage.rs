@@ -167,7 +167,8 @@ fn oldest_of_each(records: impl Iterator<Item = (Signer, Digest)>) -> (Vec<Diges
 }
 
 /// Why every proposal is refused where the plan leaves the inbox identity behind.
-const INBOX_LOST: &str = "the inbox identity that it was sealed to is lost: seal it anew, to the new recipient of the inbox";
+const INBOX_LOST: &str =
+    "the inbox identity that it was sealed to is lost: seal it anew, to the new recipient of the inbox";
 
 /// What the items of the parent became.
 struct Carried {

@@ -10,7 +10,8 @@ use super::page::{Page, count, names};
 use super::verify::{stands, unavailable_json};
 use crate::encoding::{Digest, Name, PublicKey, Time};
 use crate::transcript::{
-    GenerationFile, GenerationState, Judgement, Plan, RecordBody, RosterEntry, Severity, Signer, Stage, Unfinished, Which,
+    GenerationFile, GenerationState, Judgement, Plan, RecordBody, RosterEntry, Severity, Signer, Stage, Unfinished,
+    Which,
 };
 use crate::vault::{Medium, Unavailable};
 
@@ -206,12 +207,12 @@ fn write_headline(page: &mut Page, judgement: &Judgement) {
         ));
     } else {
         page.line(&format!("NOT WHOLE: no copy here has all of generation {generation}. {bring}"));
-    }
-    if !current.lost.is_empty() {
-        page.line(&format!(
-            "No copy here has {} as it was sealed. If no other copy has it, `claviger rotate`, or `claviger recover` of another item, goes on without it: an exception that {k} custodians approve.",
-            names(&current.lost)
-        ));
+        if !current.lost.is_empty() {
+            page.line(&format!(
+                "No copy here has {} as it was sealed. If no other copy has it, `claviger rotate`, or `claviger recover` of another item, goes on without it: an exception that {k} custodians approve.",
+                names(&current.lost)
+            ));
+        }
     }
 }
 

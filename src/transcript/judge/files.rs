@@ -49,6 +49,9 @@ impl<'a> Bench<'a, '_> {
     /// Adds findings for all directories of the ceremony.
     pub fn look(&self, findings: &mut Findings<'a>) -> Looked {
         let lost = self.lost();
+        // Without k shares it cannot be opened from these copies: there may be a later one, and no ceremony goes on here.
+        let opens = self.shares().len() >= usize::from(self.ceremony.plan.k);
+        let goes_on_without = if self.is_last && opens { lost.as_slice() } else { &[] };
         let mut good: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.snapshot.copies.len()];
         let mut bad: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.snapshot.copies.len()];
         for dir in &self.ceremony.dirs {
@@ -60,14 +63,14 @@ impl<'a> Bench<'a, '_> {
                 match problem {
                     None => {}
                     Some(Problem::Wrong(what)) => {
-                        let hint = if self.is_last && lost.contains(&file.path()) { LOST } else { OTHER_COPY };
+                        let hint = if goes_on_without.contains(&file.path()) { LOST } else { OTHER_COPY };
                         findings.wrong(dir.copy, dir.path(*file), &what, hint);
                     }
                     Some(Problem::Loose(what)) => findings.note(dir.copy, dir.path(*file), &what, ""),
                 }
             }
         }
-        let missing = self.missing(&good, &bad, &lost, findings);
+        let missing = self.missing(&good, &bad, goes_on_without, findings);
         let expected = self.expected();
         let complete = |copy: &usize| {
             let mut wanted = expected.iter().filter(|file| !lost.contains(file));
@@ -287,7 +290,7 @@ impl<'a> Bench<'a, '_> {
         &self,
         good: &[BTreeSet<String>],
         bad: &[BTreeSet<String>],
-        lost: &[String],
+        goes_on_without: &[String],
         findings: &mut Findings<'a>,
     ) -> Vec<Option<usize>> {
         let expected = self.expected();
@@ -297,7 +300,7 @@ impl<'a> Bench<'a, '_> {
             let somewhere = good.iter().chain(bad).any(|files| files.contains(file));
             if !somewhere && (settled || self.state.is_none() || file == "plan.json") {
                 let path = format!("generations/{directory}/{file}");
-                let hint = if self.is_last && lost.contains(file) { LOST } else { "look for a copy that has it" };
+                let hint = if goes_on_without.contains(file) { LOST } else { "look for a copy that has it" };
                 findings.wrong_everywhere(path, "is on none of the copies", hint);
             }
         }

@@ -31,7 +31,8 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         let listed_closings = state.map(|state| listed_closings(&generations, state.digest)).unwrap_or_default();
         let followed = state.is_some_and(|state| manifests.values().any(|m| m.plan.parent == Some(state.digest)));
         let is_last = state.is_some_and(|state| state.committed && !has_committed_child(&generations, state.digest));
-        let bench = Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, followed, is_last, dead };
+        let bench =
+            Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, followed, is_last, dead };
         let Looked { missing: counts, lost, complete_but_lost } = bench.look(&mut findings);
         let whole = (0..counts.len()).filter(|copy| counts[*copy] == Some(0)).collect();
         let shares = bench.shares();
@@ -210,9 +211,9 @@ fn unfinished(
         let open = match fates.get(&ceremony.id) {
             Some(Fate::Unfinished) => true,
             // The last of a line alone can be unratified with nothing committed on top.
-            Some(Fate::Committed) => state.is_some_and(|state| {
-                !state.ratified && !has_committed_child(generations, state.digest)
-            }),
+            Some(Fate::Committed) => {
+                state.is_some_and(|state| !state.ratified && !has_committed_child(generations, state.digest))
+            }
             Some(Fate::Abandoned | Fate::DeadSibling) | None => false,
         };
         if !open {
