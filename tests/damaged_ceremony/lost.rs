@@ -148,7 +148,7 @@ fn a_copy_that_has_it_is_enough() {
     super::copy_tree(&scene.place.path("copy"), &kept);
     lose(&scene, 2, "items/db-password.age", Loss::Removed);
     // The first person stops; then the third medium comes (with the mark of the second: it is read all the same).
-    scene.hold(&["rotate"], &BOTH, &[0, 1]).expect(5, &[]);
+    scene.hold(&["rotate"], &BOTH, &[0, 1]).expect(5, &["No copy here has items/db-password.age"]);
     let seen = scene.hold(&RECOVER_OTHER, &["vault", "copy", "kept"], &[0, 1]);
     assert_eq!(seen.expect(0, &[]).shown, [OTHER_SECRET], "{}", seen.screen);
     assert_eq!(current(&scene).0, [OTHER, ITEM]);

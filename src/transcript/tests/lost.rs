@@ -99,6 +99,17 @@ fn the_inbox_changes_with_its_exception_and_only_then() {
         another(manifest, third);
     };
     assert!(fourth(item, both).unwrap().contains("inbox recipient"));
+    // Without the identity no proposal was opened.
+    let admits = |plan: &mut Plan, _: &Made| {
+        let (name, kind, file) = (name("root"), name("opaque"), "root.age".to_owned());
+        plan.admits.push(Admission { name, kind, file, digest: Digest::of(b"p"), replaces: None });
+    };
+    let both = |plan: &mut Plan, third: &Made| {
+        admits(plan, third);
+        excepted(plan, third);
+    };
+    assert_eq!(fourth(admits, |_, _| ()), None);
+    assert!(fourth(both, another).unwrap().contains("item root"));
     // There is nothing to leave behind at a founding.
     let world = World::new(2, 3);
     let mut plan = world.plan(None, 1);
