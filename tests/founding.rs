@@ -6,7 +6,7 @@ mod harness;
 use std::path::Path;
 
 use harness::crew::{self, Crew, NAMES, Place};
-use harness::scene::{Scene, Seen};
+use harness::scene::{self, Scene, Seen};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 const BOTH: [&str; 2] = ["vault", "copy"];
@@ -79,6 +79,25 @@ fn a_founding_that_was_interrupted_goes_on() {
     found(&scene, &BOTH, "policy.toml").expect(4, &["is committed and not finished", "run `claviger resume"]);
     scene.hold(&["resume"], &BOTH, &[0, 1, 2]).expect(0, &["Generation 1 is ratified"]);
     found(&scene, &BOTH, "policy.toml").expect(2, &["this vault is founded already: generation 1 is current"]);
+}
+
+#[test]
+fn a_founding_that_was_cut_before_its_founding_body_is_not_called_damaged() {
+    let scene = enrolled();
+    let arguments = arguments(&scene, "policy.toml");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut terminal = scene.start(&arguments, &BOTH);
+    Crew::of(&[0, 1, 2]).hold_until(&mut terminal, "This plan:");
+    drop(terminal);
+    for copy in BOTH {
+        assert!(!scene.place.path(copy).join("generations").exists());
+        std::fs::remove_file(scene.place.path(copy).join("vault.json")).unwrap();
+    }
+    let (code, said) = scene::without_terminal(&["status", &scene.place.text("vault")]);
+    assert_eq!(code, 4, "{said}");
+    let said = scene::flat(&said);
+    assert!(said.contains("has not been founded") && said.contains("run it again with the same files"), "{said}");
+    found(&scene, &BOTH, "policy.toml").expect(0, &["The vault is founded."]);
 }
 
 #[test]

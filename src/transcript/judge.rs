@@ -197,11 +197,20 @@ pub struct Judgement {
     pub highest_number: u64,
     /// Valid records, by time.
     pub records: Vec<Signed<Record>>,
-    ceremonies: BTreeMap<Digest, (Plan, Fate)>,
+    ceremonies: BTreeMap<Digest, Known>,
     abandoned: std::collections::BTreeSet<Digest>,
     line: Vec<usize>,
     /// By copy and name: which ceremony a directory under `generations/` holds; none if nothing in it says so.
     directories: BTreeMap<(usize, String), Option<Digest>>,
+}
+
+/// A ceremony of which anything is here.
+#[derive(Debug, Clone)]
+struct Known {
+    plan: Plan,
+    fate: Fate,
+    /// The plan is of this vault, and at least one custodian approved it. Anybody who can write to a copy can put a plan there.
+    is_signed: bool,
 }
 
 /// Judges everything that was read.
@@ -226,9 +235,9 @@ impl Judgement {
         self.line().last().ok_or(JudgeError::NotFounded)
     }
 
-    /// Whether this vault has been founded: generation 1 is committed, or a later one was begun.
+    /// Whether this vault has been founded: generation 1 is committed, or a custodian approved a later one.
     pub fn is_founded(&self) -> bool {
-        let later = self.ceremonies.values().any(|(plan, _)| plan.generation > 1);
+        let later = self.ceremonies.values().any(|known| known.is_signed && known.plan.generation > 1);
         later || self.generations.iter().any(|state| state.committed)
     }
 
@@ -299,13 +308,13 @@ impl Judgement {
 
     /// What became of this ceremony, if anything is known of it.
     pub fn knows_ceremony(&self, ceremony: &Digest) -> Option<Fate> {
-        let known = self.ceremonies.get(ceremony).map(|(_, fate)| *fate);
+        let known = self.ceremonies.get(ceremony).map(|known| known.fate);
         known.or_else(|| self.abandoned.contains(ceremony).then_some(Fate::Abandoned))
     }
 
     /// The plan of this ceremony.
     pub fn ceremony(&self, ceremony: &Digest) -> Option<&Plan> {
-        self.ceremonies.get(ceremony).map(|(plan, _)| plan)
+        self.ceremonies.get(ceremony).map(|known| &known.plan)
     }
 
     /// Names of the directories under `generations/` on all copies, with the ceremonies they hold.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::document::Checked;
 use super::founding::{CopyMark, Founding};
+use super::place::Place;
 use super::signed::Memory;
 use crate::encoding::{Digest, Nonce16};
 use crate::error::{Advice, Exit};
@@ -77,6 +78,12 @@ impl CopyView {
         CopyMark::read(self.files.get("copy.json")?.bytes()?).ok()
     }
 
+    /// Whether nothing but policy and mark is here, which a founding writes before anything else.
+    fn is_laid_out_only(&self) -> bool {
+        let laid_out = |file: &String| matches!(Place::of(file), Place::Policy | Place::CopyMark | Place::Part);
+        self.unread.is_empty() && self.files.keys().all(laid_out)
+    }
+
     fn founding(&self) -> Option<(Digest, Founding)> {
         let bytes = self.files.get("vault.json")?.bytes()?;
         Some((Digest::of(bytes), Founding::read(bytes).ok()?))
@@ -111,7 +118,11 @@ impl Snapshot {
         };
         let chosen = copies.iter().find(agrees).or_else(|| copies.iter().find(|copy| copy.founding().is_some()));
         let Some((vault, founding)) = chosen.and_then(CopyView::founding) else {
-            return Err(SnapshotError::NoFounding { copies: copies.into_iter().map(|copy| copy.path).collect() });
+            let nothing_begun = copies.iter().all(CopyView::is_laid_out_only);
+            let copies = copies.into_iter().map(|copy| copy.path).collect();
+            let error =
+                if nothing_begun { SnapshotError::NotBegun { copies } } else { SnapshotError::NoFounding { copies } };
+            return Err(error);
         };
         let (copies, foreign): (Vec<_>, Vec<_>) = copies.into_iter().partition(|copy| {
             let named = [copy.founding().map(|(vault, _)| vault), copy.mark().map(|mark| mark.vault)];
@@ -143,6 +154,12 @@ pub enum SnapshotError {
         /// The paths that were tried.
         copies: Vec<String>,
     },
+    /// There is none, and nothing that comes after it either: a founding was interrupted at its very beginning.
+    #[error("nothing but a policy and a mark is there yet, of a vault that has not been founded: {}", copies.join(", "))]
+    NotBegun {
+        /// The paths that were tried.
+        copies: Vec<String>,
+    },
 }
 
 impl Advice for SnapshotError {
@@ -151,12 +168,18 @@ impl Advice for SnapshotError {
             Self::NoFounding { .. } => {
                 Some("check the path; if it is right, this copy is damaged: give another one".to_owned())
             }
+            Self::NotBegun { .. } => Some(
+                "if `claviger found` was interrupted here, run it again with the same files: nothing was sealed yet. If this \
+                 vault was founded long ago, the files of this copy are gone: give another one"
+                    .to_owned(),
+            ),
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
             Self::NoFounding { .. } => Exit::Verification,
+            Self::NotBegun { .. } => Exit::Resumable,
         }
     }
 }

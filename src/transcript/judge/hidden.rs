@@ -10,7 +10,7 @@ use crate::encoding::Digest;
 pub enum CommitSign {
     /// So many custodians have closed what it made.
     Closed(usize),
-    /// Another ceremony consumes what it made.
+    /// Another ceremony consumes what it made, and a custodian approved that.
     Followed,
     /// Of the generation that it consumes, which can still be opened by all that stands here, no share is here: shares go
     /// when the generation that follows is ratified.
@@ -58,8 +58,8 @@ impl Judgement {
         if let Some(closed) = made().map(|state| state.closings.len()).max().filter(|closed| *closed > 0) {
             return Some(CommitSign::Closed(closed));
         }
-        let is_followed =
-            |state: &GenerationState| self.ceremonies.values().any(|(plan, _)| plan.parent == Some(state.digest));
+        let signed = || self.ceremonies.values().filter(|known| known.is_signed);
+        let is_followed = |state: &GenerationState| signed().any(|known| known.plan.parent == Some(state.digest));
         if made().any(is_followed) {
             return Some(CommitSign::Followed);
         }

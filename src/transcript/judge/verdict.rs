@@ -7,7 +7,7 @@ use super::collect::{Ceremony, ceremonies};
 use super::files::{Bench, Looked};
 use super::findings::Findings;
 use super::line::{Line, line};
-use super::{CopyState, Fate, Fork, GenerationState, Judgement, Severity, Stage, Unfinished, outside};
+use super::{CopyState, Fate, Fork, GenerationState, Judgement, Known, Severity, Stage, Unfinished, outside};
 use crate::encoding::Digest;
 use crate::transcript::place::Place;
 use crate::transcript::record::{Record, RecordBody};
@@ -72,8 +72,11 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
     let findings = findings.into_sorted();
     let copies = copies(snapshot, &missing, &findings);
     let directories = directories(snapshot, &ceremonies);
-    let ceremonies =
-        ceremonies.into_iter().map(|ceremony| (ceremony.id, (ceremony.plan, fates[&ceremony.id]))).collect();
+    let known = |ceremony: Ceremony<'_>| {
+        let is_signed = ceremony.plan.vault == snapshot.vault && !ceremony.approvals.is_empty();
+        (ceremony.id, Known { plan: ceremony.plan, fate: fates[&ceremony.id], is_signed })
+    };
+    let ceremonies = ceremonies.into_iter().map(known).collect();
     Judgement {
         vault: snapshot.vault,
         founding: snapshot.founding.clone(),

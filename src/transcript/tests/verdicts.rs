@@ -96,6 +96,32 @@ fn stages_of_an_unfinished_ceremony() {
     assert!(world.judge().unratified().is_none());
 }
 
+/// Whoever can write to a copy can put a plan there: that alone neither founds a vault nor makes a ceremony look committed.
+#[test]
+fn a_plan_that_nobody_approved_proves_nothing() {
+    let mut world = World::new(2, 3);
+    let plan = world.plan(None, 1);
+    let approvals = world.gather(&plan, &[1, 2, 3]);
+    let manifest = world.stage(None, &plan, approvals);
+    let digest = world.put("generations/000001/manifest.json".to_owned(), manifest.encode());
+    let first = Made { directory: "000001".to_owned(), manifest, digest };
+    let second = world.plan(Some(&first), 2);
+    world.gather(&second, &[]);
+    let judgement = world.judge();
+    assert!(judgement.ceremony(&second.digest()).is_some());
+    assert!(!judgement.is_founded());
+    assert_eq!(judgement.sign_of_a_commit(&plan.digest()), None);
+    // Nor the plan of another vault of the same custodians, though they approved it there.
+    let other = Plan { vault: Digest::of(b"another vault"), ..second.clone() };
+    world.gather(&other, &[1, 2]);
+    assert!(!world.judge().is_founded());
+
+    world.gather(&second, &[3]);
+    let judgement = world.judge();
+    assert!(judgement.is_founded());
+    assert_eq!(judgement.sign_of_a_commit(&plan.digest()), Some(CommitSign::Followed));
+}
+
 #[test]
 fn a_fork_is_reported_and_not_chosen() {
     let (mut world, first) = World::founded(2, 3);
