@@ -73,7 +73,7 @@ pub(super) fn afterwards(manifest: &Manifest) -> Vec<String> {
     let gone = left.filter(|left| !manifest.items.iter().any(|item| item.name.as_str() == left.subject));
     gone.map(|left| match left.subject.as_str() {
         INBOX_IDENTITY => "The inbox has a new recipient: `claviger recipient` says it to those who seal with age. What was sealed to the one before cannot be opened any more, and must be sealed anew.".to_owned(),
-        item => format!("The item {item} was left behind, and the vault has its credential no more. Set a new one on its target, and seal it with `claviger seal`."),
+        item => format!("The item {item} was left behind, and the vault does not have its credential any more. Set a new one on its target, and seal it with `claviger seal`."),
     })
     .collect()
 }
@@ -131,14 +131,15 @@ impl Lost {
     }
 }
 
-/// The last generation before `parent` that is not extinct and has the file still.
+/// The last generation before `parent` that has the file still and can be opened from these copies.
 fn earlier(judgement: &Judgement, parent: &GenerationState, path: &str) -> Option<u64> {
     let handed_on = |state: &GenerationState| {
         let subject = GenerationFile::of(path).and_then(|file| file.lost_subject());
         let item = |subject| state.manifest.items.iter().any(|item| item.name.as_str() == subject);
         subject.is_some_and(|subject| subject == INBOX_IDENTITY || item(subject))
     };
+    let opens = |state: &GenerationState| state.shares_here.len() >= usize::from(state.manifest.plan.k);
     let before = judgement.line_to(parent).into_iter().rev().skip(1);
-    let mut has = before.filter(|state| state.committed && !state.extinct && handed_on(state));
+    let mut has = before.filter(|state| state.committed && !state.extinct && opens(state) && handed_on(state));
     has.find(|state| !state.lost.iter().any(|lost| lost == path)).map(|state| state.generation)
 }
