@@ -115,3 +115,28 @@ fn a_fork_that_cannot_be_finished_is_gone_on_over() {
     all_is_well(&scene);
     scene.recovers(&ALL, &[0, 1]);
 }
+
+/// Two of five are absent from each branch. Alice closed one branch and kept its key; what she gave up there must not count
+/// for the other, or that one is ratified while alice, carol and erin can still open the first.
+#[test]
+fn what_was_closed_on_one_branch_does_not_ratify_the_other() {
+    let scene = Scene::on_copies(3, 5, &ALL);
+    cut_after(&scene, &RECOVER, &BOTH, Crew::of(&[0, 1, 2]), "Round 2");
+    cut_after(&scene, &["resume"], &BOTH, Crew::of(&[0, 1, 2]), "alice has proven");
+    cut_after(&scene, &RECOVER, &MISSED, Crew::of(&[1, 2, 3]).choosing(&["lost"]), "Round 2");
+    let number = number(&scene, &MISSED);
+    // Erin was absent: she stands in, and keeps the key that also opens her share of the first branch.
+    let seen = scene.hold(&["resume"], &MISSED, &[1, 3, 4]);
+    seen.expect(4, &["The generation before can still be opened: 1 more of carol must close."]).reveals_nothing();
+
+    let judgement = scene.judgement(&ALL);
+    assert!(judgement.fork.as_ref().is_some_and(|fork| fork.settled.is_none()), "{:?}", judgement.fork);
+    let choice = number.to_string();
+    let seen = scene.hold_with(&["resume"], &ALL, Crew::of(&[1, 3, 4]).choosing(&[&choice]));
+    seen.expect(4, &["1 more of carol must close"]).reveals_nothing();
+    let seen = scene.hold_with(&["resume"], &ALL, Crew::of(&[1, 2, 3]).choosing(&[&choice]));
+    assert_eq!(seen.expect(0, &["(a fork)"]).shown, [SECRET]);
+    assert!(scene.judgement(&ALL).fork.is_some_and(|fork| fork.settled.is_some()));
+    all_is_well(&scene);
+    scene.recovers(&ALL, &[1, 3, 4]);
+}

@@ -97,8 +97,9 @@ fn still_needed(setting: &Setting<'_>, generation: &GenerationState, plan: &Plan
         return Err(CeremonyError::StageCheck { reason: "not all founders' closings hold".to_owned() });
     };
     let renewed: BTreeSet<u8> = generation.manifest.approvals.iter().map(|approval| approval.index).collect();
-    let holders: Vec<u8> = parent.holders.iter().copied().filter(|index| renewed.contains(index)).collect();
-    let needed = (parent.holders.len() + 1).saturating_sub(usize::from(parent.manifest.plan.k));
+    let held = &generation.parent_holders;
+    let holders: Vec<u8> = held.iter().copied().filter(|index| renewed.contains(index)).collect();
+    let needed = (held.len() + 1).saturating_sub(usize::from(parent.manifest.plan.k));
     let names = holders
         .iter()
         .filter_map(|&index| parent.manifest.plan.custodian(index))

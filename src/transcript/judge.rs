@@ -142,6 +142,9 @@ pub struct GenerationState {
     more_closings: Vec<Signed<Closing>>,
     /// The custodians who still hold a share key of it, ascending.
     pub holders: Vec<u8>,
+    /// The custodians who still hold a share key of the generation before it, by closings in its own line alone, ascending: as
+    /// long as these are k, it is not ratified. What was closed on another branch does not count for this one.
+    pub parent_holders: Vec<u8>,
     /// The custodians whose share envelope stands on a copy, right in every byte, ascending.
     pub shares_here: Vec<u8>,
     /// Places in [`Judgement::copies`] of the copies that have every file of it, right in every byte.

@@ -70,8 +70,9 @@ pub(super) fn line(snapshot: &Snapshot, ceremonies: &[Ceremony<'_>]) -> Line {
     generations.sort_by_key(|state| (state.generation, state.digest));
     decide_committed(snapshot, &mut generations);
     prefer_listed_closings(&mut generations);
-    decide_holders(&mut generations);
-    decide_ratified(&mut generations);
+    let lines: Vec<BTreeSet<usize>> = generations.iter().map(|state| ancestors(&generations, state)).collect();
+    let gone = decide_holders(&mut generations, &lines);
+    decide_ratified(&mut generations, &lines, &gone);
     let (line, forks) = walk(&generations);
     for &place in &line {
         generations[place].in_line = true;
@@ -128,6 +129,7 @@ fn state(
         closings,
         more_closings,
         holders: Vec::new(),
+        parent_holders: Vec::new(),
         shares_here: Vec::new(),
         complete_on: Vec::new(),
         lost: Vec::new(),
@@ -180,32 +182,34 @@ fn prefer_listed_closings(generations: &mut [GenerationState]) {
     }
 }
 
+/// For each generation, the custodians who signed their share key of it away, each with the places of the later generations
+/// whose closings say so.
+type Gone = Vec<BTreeMap<u8, Vec<usize>>>;
+
 /// > Custodian i holds generation g while no valid closing by i of a later generation, committed and in the line of g,
 /// > lists in `destroyed` the share key that manifest g names for i.
-fn decide_holders(generations: &mut [GenerationState]) {
-    let mut gone: Vec<BTreeSet<u8>> = vec![BTreeSet::new(); generations.len()];
-    for later in generations.iter().filter(|state| state.committed) {
-        let mut ancestor = parent_of(generations, later);
-        while let Some(place) = ancestor {
-            // Every valid one: a key that its custodian signed away once is gone, whatever else was signed.
-            for closing in &later.more_closings {
-                let index = closing.body().index;
-                let key = generations[place].manifest.share_key(index);
-                if key.is_some_and(|key| closing.body().destroyed.contains(&key.public)) {
-                    gone[place].insert(index);
-                }
+fn decide_holders(generations: &mut [GenerationState], lines: &[BTreeSet<usize>]) -> Gone {
+    let mut gone: Gone = vec![BTreeMap::new(); generations.len()];
+    for (at, later) in generations.iter().enumerate().filter(|(_, state)| state.committed) {
+        // Every valid one: a key that its custodian signed away once is gone, whatever else was signed.
+        for (&place, closing) in lines[at].iter().flat_map(|place| later.more_closings.iter().map(move |c| (place, c)))
+        {
+            let index = closing.body().index;
+            let key = generations[place].manifest.share_key(index);
+            if key.is_some_and(|key| closing.body().destroyed.contains(&key.public)) {
+                gone[place].entry(index).or_default().push(at);
             }
-            ancestor = parent_of(generations, &generations[place]);
         }
     }
-    for (state, gone) in generations.iter_mut().zip(gone) {
+    for (state, gone) in generations.iter_mut().zip(&gone) {
         let roster = state.manifest.plan.roster.iter().map(|entry| entry.index);
-        state.holders = roster.filter(|index| !gone.contains(index)).collect();
+        state.holders = roster.filter(|index| !gone.contains_key(index)).collect();
         state.extinct = state.holders.len() < usize::from(state.manifest.plan.k);
     }
+    gone
 }
 
-fn decide_ratified(generations: &mut [GenerationState]) {
+fn decide_ratified(generations: &mut [GenerationState], lines: &[BTreeSet<usize>], gone: &Gone) {
     for place in 0..generations.len() {
         let state = &generations[place];
         let proven = state.closings.len() >= usize::from(state.manifest.plan.k);
@@ -213,21 +217,42 @@ fn decide_ratified(generations: &mut [GenerationState]) {
             None => state.committed && state.generation == 1,
             // All of them: one that was committed and never ratified may stand between.
             Some(_) => {
-                state.committed
-                    && proven
-                    && ancestors(generations, state).iter().all(|&place| generations[place].extinct)
+                let extinct = |before: &usize| {
+                    let k = usize::from(generations[*before].manifest.plan.k);
+                    holders_for(generations, lines, gone, *before, place).len() < k
+                };
+                state.committed && proven && lines[place].iter().all(extinct)
             }
         };
+        let parent = parent_of(generations, state);
+        let holders = parent.map(|parent| holders_for(generations, lines, gone, parent, place));
+        generations[place].parent_holders = holders.unwrap_or_default();
         generations[place].ratified = ratified;
     }
 }
 
+/// The custodians who hold the generation at `before`, by closings in the line of the one at `place` alone, ascending. A
+/// custodian who closed another branch has given up the key of what both follow, and kept the one of that branch: counted
+/// here too, k custodians could be left who open it.
+fn holders_for(
+    generations: &[GenerationState],
+    lines: &[BTreeSet<usize>],
+    gone: &Gone,
+    before: usize,
+    place: usize,
+) -> Vec<u8> {
+    let in_line = |later: &usize| *later == place || lines[place].contains(later) || lines[*later].contains(&place);
+    let is_gone = |index: &u8| gone[before].get(index).is_some_and(|says| says.iter().any(in_line));
+    let roster = generations[before].manifest.plan.roster.iter().map(|entry| entry.index);
+    roster.filter(|index| !is_gone(index)).collect()
+}
+
 /// The places of all generations before `state`, as far as they are here.
-fn ancestors(generations: &[GenerationState], state: &GenerationState) -> Vec<usize> {
-    let mut places = Vec::new();
+fn ancestors(generations: &[GenerationState], state: &GenerationState) -> BTreeSet<usize> {
+    let mut places = BTreeSet::new();
     let mut next = parent_of(generations, state);
     while let Some(place) = next {
-        places.push(place);
+        places.insert(place);
         next = parent_of(generations, &generations[place]);
     }
     places

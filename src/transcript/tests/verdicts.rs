@@ -96,6 +96,30 @@ fn stages_of_an_unfinished_ceremony() {
     assert!(world.judge().unratified().is_none());
 }
 
+/// 3-of-5. One branch, by alice, bob and carol, was closed by carol; the other, by alice, bob and dave, by alice and dave, and
+/// by erin, who was absent and keeps her old key. Bob, carol and erin can open the first branch.
+#[test]
+fn what_was_closed_on_another_branch_ratifies_nothing() {
+    let (mut world, first) = World::founded(3, 5);
+    let [a, b] = [(2, [1, 2, 3]), (3, [1, 2, 4])].map(|(number, attendees)| {
+        let plan = world.plan(Some(&first), number);
+        world.make(Some(&first), plan, &attendees)
+    });
+    world.close_all(&[&first, &a], &[3]);
+    world.close_all(&[&first, &b], &[1, 4, 5]);
+    let judgement = world.judge();
+    let state = |made: &Made| judgement.generation(&made.digest).unwrap();
+    assert_eq!((state(&first).holders.as_slice(), state(&first).extinct), ([2, 5].as_slice(), true));
+    assert_eq!(state(&b).parent_holders, [2, 3, 5]);
+    assert!(!state(&a).ratified && !state(&b).ratified);
+    assert_eq!(judgement.fork.as_ref().unwrap().settled, None);
+    // Bob closes it too, and destroys his key of the other branch: carol and erin alone do not open that.
+    world.close_all(&[&first, &b], &[2]);
+    let judgement = world.judge();
+    assert!(judgement.generation(&b.digest).unwrap().ratified);
+    assert_eq!(judgement.fork.as_ref().unwrap().settled, Some(b.digest));
+}
+
 /// Whoever can write to a copy can put a plan there: that alone neither founds a vault nor makes a ceremony look committed.
 #[test]
 fn a_plan_that_nobody_approved_proves_nothing() {

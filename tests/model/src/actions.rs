@@ -115,7 +115,9 @@ fn round_1(bounds: &Bounds, place: usize, session: &Session, actions: &mut Vec<A
         if bounds.duds > 0 {
             steps.push(Attendance::Made { dud: true });
         }
-        if bounds.coarse {
+        if bounds.whole {
+            // Nothing before the end.
+        } else if bounds.coarse {
             steps.push(Attendance::Made { dud: false });
         } else {
             steps.extend([Attendance::Joined, Attendance::Made { dud: false }]);
@@ -133,7 +135,7 @@ fn round_2(bounds: &Bounds, state: &State, place: usize, actions: &mut Vec<Actio
         return;
     }
     for token in (0..bounds.n as u8).filter(|token| !has(session.served, *token)) {
-        let mut steps = vec![Closing::Destroyed, Closing::Anchored];
+        let mut steps = if bounds.whole { vec![] } else { vec![Closing::Destroyed, Closing::Anchored] };
         steps.extend(cuts(bounds, session.copies).map(|on| Closing::Closed { on }));
         actions.extend(steps.into_iter().map(|to| Action::Close { session: place, token, to }));
     }

@@ -29,6 +29,8 @@ pub struct Bounds {
     /// Fewer places to be cut off at: every write reaches every copy or none, and an attendance of round 1 is cut off after
     /// the new key, or not. For going deeper.
     pub coarse: bool,
+    /// Only whole attendances: a session crashes between them. For more custodians.
+    pub whole: bool,
     /// The rule that is broken; none: the protocol as it is.
     pub mistake: Option<Mistake>,
 }
@@ -49,6 +51,7 @@ impl Bounds {
             restored: 0,
             duds: 0,
             coarse: false,
+            whole: false,
             mistake: None,
         }
     }
@@ -69,6 +72,7 @@ impl std::fmt::Display for Bounds {
             (self.restored > 0, "restored copies"),
             (self.duds > 0, "keys that do not work"),
             (self.coarse, "fewer cuts"),
+            (self.whole, "whole attendances"),
         ] {
             if set {
                 write!(f, ", {word}")?;
@@ -97,6 +101,8 @@ pub enum Mistake {
     RevealsBeforeRatified,
     /// `unratified`: k closings alone make a generation ratified.
     RatifiedWithoutExtinction,
+    /// A generation counts as extinct for a ratification also by what was closed on another branch.
+    CountsClosingsOfOtherBranches,
     /// Only the parent of a ratified generation has to be extinct, not all before it.
     RatifiedWithParentExtinct,
     /// The share key of an abandoned ceremony serves again though shares were sealed to it.

@@ -105,11 +105,29 @@ impl Judgement {
 
     /// A closing lists every key of earlier generations of its line, except the one that it keeps.
     pub fn holds(&self, state: &State, id: Id, token: u8) -> bool {
-        !members(self.committed).any(|later| {
-            has(self.here(later).closings, token)
-                && state.is_before(id, later)
-                && state.share_key(later, token) != state.share_key(id, token)
-        })
+        !members(self.committed).any(|later| self.gave_up(state, id, later, token))
+    }
+
+    /// Whether the token's closing of `later` says that its share key of `id` is destroyed.
+    fn gave_up(&self, state: &State, id: Id, later: Id, token: u8) -> bool {
+        has(self.here(later).closings, token)
+            && state.is_before(id, later)
+            && state.share_key(later, token) != state.share_key(id, token)
+    }
+
+    /// Whether fewer than k hold the generation `before`, by closings in the line of `id` alone: what was closed on another
+    /// branch says nothing against that branch.
+    fn is_extinct_for(&self, bounds: &Bounds, state: &State, before: Id, id: Id) -> bool {
+        if bounds.makes(Mistake::CountsClosingsOfOtherBranches) {
+            return has(self.extinct, before);
+        }
+        let in_line = |later: Id| later == id || state.is_before(later, id) || state.is_before(id, later);
+        let gone = |token: u8| {
+            members(self.committed)
+                .filter(|later| in_line(*later))
+                .any(|later| self.gave_up(state, before, later, token))
+        };
+        (0..bounds.n as u8).filter(|token| !gone(*token)).count() < bounds.k
     }
 
     fn is_ratified(&self, bounds: &Bounds, state: &State, id: Id) -> bool {
@@ -122,9 +140,9 @@ impl Judgement {
             && if bounds.makes(Mistake::RatifiedWithoutExtinction) {
                 true
             } else if bounds.makes(Mistake::RatifiedWithParentExtinct) {
-                has(self.extinct, state.ceremony(id).parent)
+                self.is_extinct_for(bounds, state, state.ceremony(id).parent, id)
             } else {
-                before.all(|ancestor| has(self.extinct, ancestor))
+                before.all(|ancestor| self.is_extinct_for(bounds, state, ancestor, id))
             }
     }
 
