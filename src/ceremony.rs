@@ -23,6 +23,7 @@ pub mod commit;
 pub mod enrolment;
 pub mod error;
 pub mod found;
+mod left_behind;
 pub mod open;
 pub mod plan;
 pub mod recover;

@@ -32,7 +32,7 @@ pub use judge::{
 };
 pub use manifest::{IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Refused};
 pub use place::{GenerationFile, Half, Place};
-pub use plan::{Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, Grant, Plan, Which};
+pub use plan::{Abandoned, Admission, CeremonyKind, Exception, ExceptionKind, Grant, INBOX_IDENTITY, Plan, Which};
 pub use record::{CheckBody, Record, RecordBody, RecordKind, RefusedBody, RevealedBody, RevealedTo, Signer};
 pub use signed::{Memory, Signed, SignedError};
 pub use snapshot::{Content, CopyView, Snapshot};

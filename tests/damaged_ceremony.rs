@@ -1,9 +1,12 @@
-//! What would say whether a ceremony was committed is damaged, or stands under another name on one copy.
+//! What would say whether a ceremony was committed is damaged, or stands under another name on one copy. And what the next
+//! generation should carry is on no copy.
 
 #[path = "damaged_ceremony/closings.rs"]
 mod closings;
 #[path = "harness/harness.rs"]
 mod harness;
+#[path = "damaged_ceremony/lost.rs"]
+mod lost;
 
 use std::path::Path;
 

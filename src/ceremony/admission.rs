@@ -72,7 +72,7 @@ pub fn may_join(
     judgement: &Judgement,
 ) -> Result<Welcome, Hindrance> {
     let Some(anchor) = anchor else {
-        let excused = plan.parent.is_none() || excepted(plan, ExceptionKind::AnchorMissing, custodian);
+        let excused = plan.parent.is_none() || plan.excepts(ExceptionKind::AnchorMissing, custodian);
         return if excused { Ok(Welcome::Joins) } else { Err(Hindrance::NoAnchor) };
     };
     check_line(anchor, plan, judgement)?;
@@ -107,7 +107,7 @@ pub fn may_close(
     judgement: &Judgement,
 ) -> Result<Welcome, Hindrance> {
     let Some(anchor) = anchor else {
-        let excused = excepted(plan, ExceptionKind::AnchorMissing, custodian);
+        let excused = plan.excepts(ExceptionKind::AnchorMissing, custodian);
         return if excused { Ok(Welcome::Joins) } else { Err(Hindrance::NoAnchor) };
     };
     if anchor.closed != plan.generation {
@@ -161,7 +161,7 @@ fn has_closing(custodian: &str, plan: &Plan, manifest: &Digest, judgement: &Judg
 fn may_leave(ceremony: &CeremonyMark, plan: &Plan, judgement: &Judgement) -> bool {
     is_settled(ceremony, judgement)
         || plan.abandons.iter().any(|abandoned| abandoned.ceremony == ceremony.id)
-        || excepted(plan, ExceptionKind::CeremonyLost, &ceremony.id.to_string())
+        || plan.excepts(ExceptionKind::CeremonyLost, &ceremony.id.to_string())
 }
 
 /// A ceremony that these copies never saw is settled too if what it consumes is extinct: someone began it on an old copy,
@@ -175,8 +175,4 @@ fn is_settled(ceremony: &CeremonyMark, judgement: &Judgement) -> bool {
             consumed.is_some_and(|parent| parent.committed && parent.extinct)
         }
     }
-}
-
-fn excepted(plan: &Plan, kind: ExceptionKind, subject: &str) -> bool {
-    plan.exceptions.iter().any(|exception| exception.kind == kind && exception.subject == subject)
 }

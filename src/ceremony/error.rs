@@ -135,6 +135,24 @@ pub enum CeremonyError {
         /// What is here.
         have: usize,
     },
+    /// What the next generation should carry is on no copy that is here, and people did not want to go on without it.
+    #[error("of generation {generation}, no copy that is here has this as it was sealed: {}", files.join(", "))]
+    FilesLost {
+        /// The generation.
+        generation: u64,
+        /// Paths in the directory of the generation.
+        files: Vec<String>,
+    },
+    /// The item that is asked for is on no copy that is here.
+    #[error(
+        "the sealed file of {item} in generation {generation} is right on no copy that is here: its credential cannot be had from these copies"
+    )]
+    ItemLost {
+        /// The item.
+        item: String,
+        /// The generation.
+        generation: u64,
+    },
     /// A file of a committed generation is on no copy that is here.
     #[error("generation {generation} is complete on none of the copies that are here")]
     NotWhole {
@@ -321,8 +339,14 @@ impl Advice for CeremonyError {
             Self::TooFewCopies { .. } => {
                 "bring the vault's other media and give each as a further VAULT; a directory that was copied by hand does not count"
             }
+            Self::FilesLost { .. } => {
+                "nothing was changed; bring the vault's other copies and give each as a further VAULT; if none has what is missing, run the command again and answer `without`"
+            }
+            Self::ItemLost { .. } => {
+                "nothing was changed; bring the vault's other copies and give each as a further VAULT; the other items can be recovered without it"
+            }
             Self::NotWhole { .. } => {
-                "bring the vault's other copies and give each as a further VAULT; if only custodians' shares or closings are missing, `claviger recover` or `claviger rotate` goes on over this generation"
+                "bring the vault's other copies and give each as a further VAULT; where no copy has the missing shares, closings or items, `claviger recover` or `claviger rotate` goes on over this generation, without the items that are lost"
             }
             Self::Unfinished { .. } => "run `claviger resume VAULT`, best with the custodians who were in it",
             Self::Founded { .. } => {
@@ -405,6 +429,8 @@ impl Advice for CeremonyError {
             Self::Elsewhere { .. }
             | Self::CopiesMissing { .. }
             | Self::TooFewCopies { .. }
+            | Self::FilesLost { .. }
+            | Self::ItemLost { .. }
             | Self::GrantOver { .. }
             | Self::GrantTooLong { .. }
             | Self::WrongTokens { .. }

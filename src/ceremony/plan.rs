@@ -12,7 +12,7 @@ use crate::transcript::{
 use crate::vault::Copies;
 
 use super::setting::clock_is_behind;
-use super::{CeremonyError, Setting};
+use super::{CeremonyError, Setting, left_behind};
 use crate::room::Way;
 
 /// What a ceremony that consumes a generation is about.
@@ -34,7 +34,8 @@ pub(super) struct Sofar {
 /// The plan of a ceremony that consumes `parent`.
 ///
 /// # Errors
-/// [`CeremonyError::CopiesMissing`] when people do not want to go on without copies that an earlier ceremony was begun on.
+/// [`CeremonyError::CopiesMissing`] when people do not want to go on without copies that an earlier ceremony was begun on;
+/// [`CeremonyError::FilesLost`] and [`CeremonyError::ItemLost`] where no copy has what the next generation should carry.
 pub(super) fn following(
     setting: &mut Setting<'_>,
     parent: &GenerationState,
@@ -42,6 +43,7 @@ pub(super) fn following(
     sofar: &mut Sofar,
 ) -> Result<Plan, CeremonyError> {
     let abandons = abandoned(setting, sofar)?;
+    left_behind::decide(setting, parent, purpose, sofar)?;
     let copies = copies(setting, Some(parent), sofar)?;
     let exceptions = exceptions(setting, sofar);
     let follows = &parent.manifest.plan;

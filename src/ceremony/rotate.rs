@@ -19,7 +19,7 @@ use super::open::{Opened, open};
 use super::plan::{Purpose, Sofar, exception, following, read_aloud};
 use super::script::{Script, Step, Walk};
 use super::stage::stage;
-use super::{CeremonyError, Setting};
+use super::{CeremonyError, Setting, left_behind};
 
 /// Rotates the vault and admits the inbox.
 ///
@@ -184,6 +184,9 @@ pub(super) fn finish(setting: &mut Setting<'_>, ratified: &Ratified) {
     let (number, proven) = (ratified.generation(), ratified.generation.closings.len());
     let before = if number == 1 { "" } else { ", and no generation before it can be opened any more" };
     setting.room.say(&format!("Generation {number} is ratified: {proven} custodians have proven it{before}."));
+    for warning in left_behind::afterwards(&ratified.generation.manifest) {
+        setting.room.warn(&warning);
+    }
     let cleaned = setting.copies.snapshot().and_then(|snapshot| cleanup(setting.copies, &snapshot, &setting.judgement));
     match cleaned {
         Ok(cleaned) => {

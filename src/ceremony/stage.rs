@@ -20,8 +20,8 @@ use crate::sealing::share::{ShareRecord, seal_share};
 use crate::secret::SecretBytes;
 use crate::sharing::{self, Commitments, Split, Threshold};
 use crate::transcript::{
-    Checked, GenerationState, IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Plan, Refused, Signer,
-    check_manifest_follows,
+    Checked, ExceptionKind, GenerationState, INBOX_IDENTITY, IndexedDigest, IndexedShareKey, ItemEntry, Manifest, Plan,
+    Refused, Signer, check_manifest_follows,
 };
 use crate::vault::{Copies, VaultError, layout};
 
@@ -166,6 +166,10 @@ fn oldest_of_each(records: impl Iterator<Item = (Signer, Digest)>) -> (Vec<Diges
     (taken, left)
 }
 
+/// Why every proposal is refused where the plan leaves the inbox identity behind.
+const INBOX_LOST: &str =
+    "the inbox identity that it was sealed to is lost: seal it anew, to the new recipient of the inbox";
+
 /// What the items of the parent became.
 struct Carried {
     items: Vec<ItemEntry>,
@@ -213,7 +217,8 @@ impl Writer<'_> {
         Ok(envelopes)
     }
 
-    /// Seals every item of the parent anew, makes the next credential of the granted one, admits what the plan names.
+    /// Seals every item of the parent anew, but those that the plan leaves behind (also where one turns up now: what was
+    /// approved is what is done), makes the next credential of the granted one, admits what the plan names.
     fn items(
         &self,
         parent: Option<&GenerationState>,
@@ -221,7 +226,7 @@ impl Writer<'_> {
         new: &Keys,
     ) -> Result<Carried, CeremonyError> {
         let inbox = match (parent, old) {
-            (Some(parent), Some(old)) => self.inbox_identity(parent, old)?,
+            (Some(parent), Some(old)) if !self.leaves_behind(INBOX_IDENTITY) => self.inbox_identity(parent, old)?,
             _ => InboxIdentity::generate(),
         };
         let recipient = new.identity.recipient();
@@ -234,7 +239,7 @@ impl Writer<'_> {
         let mut items = BTreeMap::new();
         if let (Some(parent), Some(old)) = (parent, old) {
             for item in &parent.manifest.items {
-                if !admitted.contains_key(&item.name) {
+                if !admitted.contains_key(&item.name) && !self.leaves_behind(item.name.as_str()) {
                     items.insert(item.name.clone(), self.carry(parent, old, item, &recipient)?);
                 }
             }
@@ -242,6 +247,10 @@ impl Writer<'_> {
         items.extend(admitted);
         let items = items.into_values().collect();
         Ok(Carried { items, refused, inbox_recipient: inbox.recipient(), inbox_identity })
+    }
+
+    fn leaves_behind(&self, subject: &str) -> bool {
+        self.plan.excepts(ExceptionKind::ItemLost, subject)
     }
 
     fn record(&self, name: &Name, kind: &Name) -> ItemRecord {
@@ -313,7 +322,13 @@ impl Writer<'_> {
     ) -> Result<(BTreeMap<Name, ItemEntry>, Vec<Refused>), CeremonyError> {
         let (mut admitted, mut refused) = (BTreeMap::new(), Vec::new());
         let plan = self.plan;
+        let inbox_is_lost = self.leaves_behind(INBOX_IDENTITY);
         for admission in &plan.admits {
+            if inbox_is_lost {
+                let (file, digest, reason) = (admission.file.clone(), admission.digest, INBOX_LOST.to_owned());
+                refused.push(Refused { file, digest, reason });
+                continue;
+            }
             match self.admit(admission, inbox, recipient) {
                 Ok(item) => {
                     admitted.insert(item.name.clone(), item);

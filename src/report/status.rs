@@ -10,7 +10,8 @@ use super::page::{Page, count, names};
 use super::verify::{stands, unavailable_json};
 use crate::encoding::{Digest, Name, PublicKey, Time};
 use crate::transcript::{
-    GenerationState, Judgement, Plan, RecordBody, RosterEntry, Severity, Signer, Stage, Unfinished, Which,
+    GenerationFile, GenerationState, Judgement, Plan, RecordBody, RosterEntry, Severity, Signer, Stage, Unfinished,
+    Which,
 };
 use crate::vault::{Medium, Unavailable};
 
@@ -206,6 +207,12 @@ fn write_headline(page: &mut Page, judgement: &Judgement) {
         ));
     } else {
         page.line(&format!("NOT WHOLE: no copy here has all of generation {generation}. {bring}"));
+        if !current.lost.is_empty() {
+            page.line(&format!(
+                "No copy here has {} as it was sealed. If no other copy has it, `claviger rotate`, or `claviger recover` of another item, goes on without it: an exception that {k} custodians approve.",
+                names(&current.lost)
+            ));
+        }
     }
 }
 
@@ -295,7 +302,9 @@ fn write_items(page: &mut Page, judgement: &Judgement, current: &GenerationState
     }
     for (place, item) in current.manifest.items.iter().enumerate() {
         let label = if place == 0 { "items" } else { "" };
-        page.field(label, &format!("{} ({}), since generation {}", item.name, item.kind, item.admitted));
+        let file = GenerationFile::Item(item.name.as_str()).path();
+        let lost = if current.lost.contains(&file) { ", ON NO COPY HERE" } else { "" };
+        page.field(label, &format!("{} ({}), since generation {}{lost}", item.name, item.kind, item.admitted));
     }
     for exposed in exposed(judgement, current) {
         let which = which(exposed.credential);

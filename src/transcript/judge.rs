@@ -150,6 +150,11 @@ pub struct GenerationState {
     /// Places in [`Judgement::copies`] of the copies that have every file of it, right in every byte; but for damaged closings
     /// that nothing relies on.
     pub complete_on: Vec<usize>,
+    /// Paths in its directory, ascending, of items and the inbox identity that stand on no copy as the manifest names them,
+    /// while the generation is committed and not extinct: the next one cannot carry them.
+    pub lost: Vec<String>,
+    /// Places in [`Judgement::copies`] of the copies that have every file of it but those of `lost`, right in every byte.
+    pub complete_but_lost_on: Vec<usize>,
 }
 
 impl GenerationState {

@@ -1,5 +1,6 @@
 //! What a path in a copy stands for (`docs/format.md`, section 2).
 
+use super::plan::INBOX_IDENTITY;
 use crate::encoding::{Digest, Name};
 
 /// What a path in a copy stands for.
@@ -95,7 +96,7 @@ impl<'a> GenerationFile<'a> {
                 "plan.json" => Some(Self::Plan),
                 "manifest.json" => Some(Self::Manifest),
                 "COMMIT" => Some(Self::Commit),
-                "inbox-identity.age" => Some(Self::InboxIdentity),
+                INBOX_IDENTITY => Some(Self::InboxIdentity),
                 _ => None,
             },
             Some(("approvals", file)) => half(file).map(|(stem, half)| Self::Approval(stem, half)),
@@ -114,11 +115,21 @@ impl<'a> GenerationFile<'a> {
             Self::Plan => "plan.json".to_owned(),
             Self::Manifest => "manifest.json".to_owned(),
             Self::Commit => "COMMIT".to_owned(),
-            Self::InboxIdentity => "inbox-identity.age".to_owned(),
+            Self::InboxIdentity => INBOX_IDENTITY.to_owned(),
             Self::Approval(stem, half) => format!("approvals/{stem}.{}", half.extension()),
             Self::Closing(stem, half) => format!("closings/{stem}.{}", half.extension()),
             Self::Share(stem) => format!("shares/{stem}.age"),
             Self::Item(name) => format!("items/{name}.age"),
+        }
+    }
+
+    /// What an exception for a lost file calls it: the item's name, or [`INBOX_IDENTITY`]; `None` for what the next
+    /// generation does not carry.
+    pub fn lost_subject(&self) -> Option<&'a str> {
+        match self {
+            Self::Item(name) => Some(name),
+            Self::InboxIdentity => Some(INBOX_IDENTITY),
+            _ => None,
         }
     }
 

@@ -117,7 +117,13 @@ pub enum ExceptionKind {
     Preflight,
     /// The generation that is consumed was committed and never ratified (ceremony `subject` cannot be finished).
     Unratified,
+    /// The sealed file of item `subject` of the parent is on no copy that can be had: the item is left behind. With
+    /// [`INBOX_IDENTITY`] as subject, the inbox identity is, and a new one is made.
+    ItemLost,
 }
+
+/// What [`ExceptionKind::ItemLost`] calls the inbox identity; no item can have this name.
+pub const INBOX_IDENTITY: &str = "inbox-identity.age";
 
 impl fmt::Display for ExceptionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,6 +137,7 @@ impl fmt::Display for ExceptionKind {
             Self::Clock => "the clock",
             Self::Preflight => "the machine",
             Self::Unratified => "an unfinished ceremony",
+            Self::ItemLost => "a lost item",
         })
     }
 }
@@ -145,7 +152,7 @@ pub struct Exception {
     pub expected: String,
     /// Free text.
     pub happened: String,
-    /// A ceremony id, a custodian's name, or empty.
+    /// A ceremony id, a custodian's name, an item's name, [`INBOX_IDENTITY`], or empty.
     pub subject: String,
     /// Free text: who decided.
     pub decided_by: String,
@@ -204,6 +211,11 @@ impl Plan {
     /// The custodian with this index, if it is on the roster.
     pub fn custodian(&self, index: u8) -> Option<&RosterEntry> {
         self.roster.get(usize::from(index).checked_sub(1)?)
+    }
+
+    /// Whether an exception of this kind names this subject.
+    pub fn excepts(&self, kind: ExceptionKind, subject: &str) -> bool {
+        self.exceptions.iter().any(|exception| exception.kind == kind && exception.subject == subject)
     }
 
     /// Number of custodians.

@@ -13,6 +13,7 @@ use crate::transcript::place::{crowded_directory, generation_directory};
 
 mod documents;
 mod flips;
+mod lost;
 mod rules;
 mod verdicts;
 

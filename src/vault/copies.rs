@@ -485,10 +485,10 @@ fn stream<E: From<VaultError>>(
 /// Sizes, in bytes, of the files of a generation like the current one, with what waits in the inbox.
 fn next_generation(snapshot: &Snapshot, judgement: &Judgement) -> Vec<u64> {
     let Ok(current) = judgement.current() else { return Vec::new() };
-    let Some(view) = current.complete_on.first().and_then(|place| snapshot.copies.get(*place)) else {
+    let Some(view) = current.complete_but_lost_on.first().and_then(|place| snapshot.copies.get(*place)) else {
         return Vec::new();
     };
-    let place = current.complete_on[0];
+    let place = current.complete_but_lost_on[0];
     let counts = |path: &str| match Place::of(path) {
         Place::Generation(directory, _) => judgement.ceremony_in(place, directory) == Some(current.ceremony),
         Place::Inbox(_) => true,

@@ -80,6 +80,15 @@ impl Scene {
     /// The same on these copies, of which the policy wants two.
     #[track_caller]
     pub fn on_copies(k: usize, n: usize, copies: &[&str]) -> Self {
+        let scene = Self::founded_on(k, n, copies);
+        scene.place.seal(ITEM, "opaque", SECRET.as_bytes());
+        scene.hold(&["rotate"], copies, &(0..k).collect::<Vec<_>>()).expect(0, &[]);
+        scene
+    }
+
+    /// Founded on these copies, without an item.
+    #[track_caller]
+    pub fn founded_on(k: usize, n: usize, copies: &[&str]) -> Self {
         let place = Place::new(k);
         crew::enrol_software_tokens(&place, n);
         let scene = Self { place, k, n };
@@ -90,8 +99,6 @@ impl Scene {
         found.extend(["--policy", &policy]);
         let everybody: Vec<usize> = (0..n).collect();
         scene.hold(&found, copies, &everybody).expect(0, &[]);
-        scene.place.seal(ITEM, "opaque", SECRET.as_bytes());
-        scene.hold(&["rotate"], copies, &everybody[..k]).expect(0, &[]);
         scene
     }
 

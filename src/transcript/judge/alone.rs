@@ -6,7 +6,8 @@ use crate::transcript::snapshot::{Content, CopyView, Snapshot};
 /// Whether copy `place` of `snapshot` alone proves and holds what all copies together do: the current generation is as
 /// committed and ratified by what stands there as by everything, and is complete there. In a fork that holds for the last
 /// generation of every branch, for people may choose any. Mark, founding body and policy must be right in any case, and
-/// are all that there is before the founding; but a policy that no copy has right is nobody's fault more than another's.
+/// are all that there is before the founding; but a policy that no copy has right is nobody's fault more than another's, and
+/// neither is an item that is lost.
 pub fn serves_alone(snapshot: &Snapshot, place: usize, together: &Judgement) -> bool {
     let Some(alone) = alone(snapshot, place) else { return false };
     match together.current() {
@@ -37,6 +38,8 @@ fn alone(snapshot: &Snapshot, place: usize) -> Option<Judgement> {
 
 fn holds(alone: &Judgement, state: &GenerationState) -> bool {
     alone.generation(&state.digest).is_some_and(|here| {
-        here.committed == state.committed && here.ratified == state.ratified && !here.complete_on.is_empty()
+        // What no copy has is nobody's fault more than another's.
+        let has_what_there_is = here.lost == state.lost && !here.complete_but_lost_on.is_empty();
+        here.committed == state.committed && here.ratified == state.ratified && has_what_there_is
     })
 }

@@ -9,10 +9,12 @@ use super::line::{closing, is_commit};
 use crate::encoding::{Digest, Signature};
 use crate::transcript::document::Checked;
 use crate::transcript::manifest::Manifest;
-use crate::transcript::place::{GenerationFile, Half};
+use crate::transcript::place::{GenerationFile, Half, Place};
 use crate::transcript::signed::SignedError;
 use crate::transcript::snapshot::{Content, Snapshot};
 
+const LOST: &str = "bring the vault's other copies, and run `claviger copy sync` with all of them; if none has it, `claviger rotate`, or \
+     `claviger recover` of another item, goes on without it: an exception that k custodians approve";
 const BEHIND: &str = "bring this copy up to date: `claviger copy sync` with all copies";
 
 /// What the files of one ceremony are held against.
@@ -26,15 +28,30 @@ pub(super) struct Bench<'a, 'b> {
     pub listed_closings: BTreeSet<(u8, Digest)>,
     /// Another manifest names this one as its parent.
     pub followed: bool,
+    /// It is committed, and nothing that follows it is.
+    pub is_last: bool,
     /// No other generation will be made from it: its secrets may be gone.
     pub dead: bool,
 }
 
+/// What was found of one ceremony.
+pub(super) struct Looked {
+    /// By place in the snapshot's copies, how many files are missing there that should be there: without a COMMIT none, on a
+    /// copy that the ceremony was not begun on. `None`: something there is wrong.
+    pub missing: Vec<Option<usize>>,
+    /// Paths in its directory of what it should hand on and no copy has right, ascending.
+    pub lost: Vec<String>,
+    /// Places in the snapshot's copies that have everything but that, right in every byte.
+    pub complete_but_lost: Vec<usize>,
+}
+
 impl<'a> Bench<'a, '_> {
-    /// Adds findings for all directories of the ceremony; returns, by place in the snapshot's copies, how many files
-    /// are missing there that should be there: without a COMMIT none, on a copy that the ceremony was not begun on.
-    /// `None`: something there is wrong.
-    pub fn look(&self, findings: &mut Findings<'a>) -> Vec<Option<usize>> {
+    /// Adds findings for all directories of the ceremony.
+    pub fn look(&self, findings: &mut Findings<'a>) -> Looked {
+        let lost = self.lost();
+        // Without k shares it cannot be opened from these copies: there may be a later one, and no ceremony goes on here.
+        let opens = self.shares().len() >= usize::from(self.ceremony.plan.k);
+        let goes_on_without = if self.is_last && opens { lost.as_slice() } else { &[] };
         let mut good: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.snapshot.copies.len()];
         let mut bad: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.snapshot.copies.len()];
         for dir in &self.ceremony.dirs {
@@ -45,12 +62,47 @@ impl<'a> Bench<'a, '_> {
                 sorted[dir.copy].insert(file.path());
                 match problem {
                     None => {}
-                    Some(Problem::Wrong(what)) => findings.wrong(dir.copy, dir.path(*file), &what, OTHER_COPY),
+                    Some(Problem::Wrong(what)) => {
+                        let hint = if goes_on_without.contains(&file.path()) { LOST } else { OTHER_COPY };
+                        findings.wrong(dir.copy, dir.path(*file), &what, hint);
+                    }
                     Some(Problem::Loose(what)) => findings.note(dir.copy, dir.path(*file), &what, ""),
                 }
             }
         }
-        self.missing(&good, &bad, findings)
+        let missing = self.missing(&good, &bad, goes_on_without, findings);
+        let expected = self.expected();
+        let complete = |copy: &usize| {
+            let mut wanted = expected.iter().filter(|file| !lost.contains(file));
+            wanted.all(|file| good[*copy].contains(file)) && bad[*copy].iter().all(|file| lost.contains(file))
+        };
+        let complete_but_lost = (0..self.snapshot.copies.len()).filter(complete).collect();
+        Looked { missing, lost, complete_but_lost }
+    }
+
+    /// Of a generation whose secrets are needed: the items, and the inbox identity, that no copy has right.
+    fn lost(&self) -> Vec<String> {
+        let Some(state) = self.state.filter(|state| state.committed && !self.dead) else { return Vec::new() };
+        let number = state.directory.split('-').next().unwrap_or_default();
+        let handed_on = |path: &str| GenerationFile::of(path).is_some_and(|file| file.lost_subject().is_some());
+        let sealed = expected_sealed(&state.manifest).into_iter().filter(|(path, _)| handed_on(path));
+        sealed.filter(|(path, digest)| !self.stands(number, path, *digest)).map(|(path, _)| path).collect()
+    }
+
+    /// Whether a file of this digest stands at `path` in any directory of this number: where what would say which ceremony a
+    /// directory holds is damaged, its items may be right.
+    fn stands(&self, number: &str, path: &str, digest: Digest) -> bool {
+        let prefix = format!("generations/{number}");
+        let is_it = |(found, content): (&String, &Content)| match Place::of(found) {
+            Place::Generation(directory, file) => {
+                directory.split('-').next() == Some(number) && file.path() == path && content.digest() == digest
+            }
+            _ => false,
+        };
+        self.snapshot.copies.iter().any(|copy| {
+            let of_number = copy.files.range(prefix.clone()..).take_while(|(found, _)| found.starts_with(&prefix));
+            of_number.into_iter().any(is_it)
+        })
     }
 
     /// The custodians whose envelope stands in a directory of the ceremony as the manifest names it.
@@ -238,6 +290,7 @@ impl<'a> Bench<'a, '_> {
         &self,
         good: &[BTreeSet<String>],
         bad: &[BTreeSet<String>],
+        goes_on_without: &[String],
         findings: &mut Findings<'a>,
     ) -> Vec<Option<usize>> {
         let expected = self.expected();
@@ -247,7 +300,8 @@ impl<'a> Bench<'a, '_> {
             let somewhere = good.iter().chain(bad).any(|files| files.contains(file));
             if !somewhere && (settled || self.state.is_none() || file == "plan.json") {
                 let path = format!("generations/{directory}/{file}");
-                findings.wrong_everywhere(path, "is on none of the copies", "look for a copy that has it");
+                let hint = if goes_on_without.contains(file) { LOST } else { "look for a copy that has it" };
+                findings.wrong_everywhere(path, "is on none of the copies", hint);
             }
         }
         let spreads = self.state.is_some_and(|state| state.commit || !state.closings.is_empty());

@@ -7,7 +7,7 @@ use crate::error::{Advice, Exit};
 use crate::transcript::approval::Approval;
 use crate::transcript::founding::Founding;
 use crate::transcript::manifest::{IndexedShareKey, ItemEntry, Manifest};
-use crate::transcript::plan::Plan;
+use crate::transcript::plan::{ExceptionKind, INBOX_IDENTITY, Plan};
 use crate::transcript::signed::Signed;
 
 /// A plan or manifest does not follow from what it says it follows from.
@@ -65,7 +65,7 @@ pub enum FollowError {
         file: String,
     },
     /// The inbox changed.
-    #[error("the inbox recipient is not that of the generation before")]
+    #[error("the inbox recipient does not follow from the generation before and the plan")]
     Inbox,
 }
 
@@ -111,6 +111,7 @@ pub fn check_plan_follows(
         vault(plan.k == founding.k, "k")?;
         vault(plan.roster == founding.roster, "roster")?;
         vault(plan.policy == founding.policy, "policy")?;
+        follows(leaves_behind_what_was_there(None, plan), "exceptions")?;
         return plan.admits.iter().try_for_each(|admission| follows(admission.replaces.is_none(), "admits"));
     };
     follows(plan.parent == Some(digest), "parent")?;
@@ -122,6 +123,7 @@ pub fn check_plan_follows(
         let replaced = parent.item(&admission.name).map(|item| item.digest);
         follows(admission.replaces == replaced, "admits")?;
     }
+    follows(leaves_behind_what_was_there(Some(parent), plan), "exceptions")?;
     follows(plan.grant.as_ref().is_none_or(|grant| parent.item(&grant.item).is_some()), "grant")
 }
 
@@ -141,8 +143,20 @@ pub fn check_manifest_follows(
     let parent = parent.map(|(manifest, _)| manifest);
     check_share_keys(parent, candidate, approvals)?;
     check_items(parent, candidate)?;
-    let inbox = parent.is_none_or(|parent| parent.inbox_recipient == candidate.inbox_recipient);
-    if inbox { Ok(()) } else { Err(FollowError::Inbox) }
+    let is_new = candidate.plan.excepts(ExceptionKind::ItemLost, INBOX_IDENTITY);
+    let follows = |parent: &Manifest| (parent.inbox_recipient != candidate.inbox_recipient) == is_new;
+    if parent.is_none_or(follows) { Ok(()) } else { Err(FollowError::Inbox) }
+}
+
+/// > An exception `item-lost` names an item of the parent that the grant does not name, or the inbox identity.
+fn leaves_behind_what_was_there(parent: Option<&Manifest>, plan: &Plan) -> bool {
+    let granted = |subject: &str| plan.grant.as_ref().is_some_and(|grant| grant.item.as_str() == subject);
+    let was_there = |subject: &str| {
+        let item = |parent: &Manifest| parent.items.iter().any(|item| item.name.as_str() == subject);
+        parent.is_some_and(|parent| subject == INBOX_IDENTITY || item(parent))
+    };
+    let mut lost = plan.exceptions.iter().filter(|exception| exception.kind == ExceptionKind::ItemLost);
+    lost.all(|exception| was_there(&exception.subject) && !granted(&exception.subject))
 }
 
 fn custodian(manifest: &Manifest, index: u8) -> String {
@@ -184,18 +198,22 @@ fn check_share_keys(
     Ok(())
 }
 
-/// > The items of a manifest are those of its parent (same name, kind and admitted) with the plan's `admits` (less
-/// > `refused`) added or replaced; nothing else.
+/// > The items of a manifest are those of its parent (same name, kind and admitted), less those that the plan's exceptions
+/// > `item-lost` name, with the plan's `admits` (less `refused`) added or replaced; nothing else.
 fn check_items(parent: Option<&Manifest>, candidate: &Manifest) -> Result<(), FollowError> {
     let mut expected: BTreeMap<&Name, (&Name, u64)> = BTreeMap::new();
     for item in parent.map_or(&[][..], |parent| &parent.items) {
-        expected.insert(&item.name, (&item.kind, item.admitted));
+        if !candidate.plan.excepts(ExceptionKind::ItemLost, item.name.as_str()) {
+            expected.insert(&item.name, (&item.kind, item.admitted));
+        }
     }
     let is_refused = |file: &str, digest: Digest| {
         candidate.refused.iter().any(|refused| refused.file == file && refused.digest == digest)
     };
+    // Without the inbox identity no proposal can have been opened.
+    let opens = !candidate.plan.excepts(ExceptionKind::ItemLost, INBOX_IDENTITY);
     for admission in &candidate.plan.admits {
-        if !is_refused(&admission.file, admission.digest) {
+        if opens && !is_refused(&admission.file, admission.digest) {
             expected.insert(&admission.name, (&admission.kind, candidate.generation()));
         }
     }

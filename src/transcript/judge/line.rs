@@ -146,6 +146,8 @@ fn state(
         parent_holders: Vec::new(),
         shares_here: Vec::new(),
         complete_on: Vec::new(),
+        lost: Vec::new(),
+        complete_but_lost_on: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::NUMBER_WINDOW;
 use super::collect::{Ceremony, ceremonies};
-use super::files::Bench;
+use super::files::{Bench, Looked};
 use super::findings::Findings;
 use super::line::{Line, line};
 use super::{CopyState, Fate, Fork, GenerationState, Judgement, Known, Severity, Stage, Unfinished, outside};
@@ -30,13 +30,17 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
         };
         let listed_closings = state.map(|state| listed_closings(&generations, state.digest)).unwrap_or_default();
         let followed = state.is_some_and(|state| manifests.values().any(|m| m.plan.parent == Some(state.digest)));
-        let bench = Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, followed, dead };
-        let counts = bench.look(&mut findings);
+        let is_last = state.is_some_and(|state| state.committed && !has_committed_child(&generations, state.digest));
+        let bench =
+            Bench { snapshot, ceremony, state, manifests: &manifests, listed_closings, followed, is_last, dead };
+        let Looked { missing: counts, lost, complete_but_lost } = bench.look(&mut findings);
         let whole = (0..counts.len()).filter(|copy| counts[*copy] == Some(0)).collect();
         let shares = bench.shares();
         if let Some(place) = place {
             generations[place].shares_here = shares;
             generations[place].complete_on = whole;
+            generations[place].lost = lost;
+            generations[place].complete_but_lost_on = complete_but_lost;
         }
         missing.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count.unwrap_or_default());
     }
@@ -95,6 +99,10 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Judgement {
 fn made(generations: &[GenerationState], ceremony: Digest) -> Option<usize> {
     let made = (0..generations.len()).filter(|&place| generations[place].ceremony == ceremony);
     made.max_by_key(|&place| (generations[place].committed, generations[place].commit, std::cmp::Reverse(place)))
+}
+
+fn has_committed_child(generations: &[GenerationState], parent: Digest) -> bool {
+    generations.iter().any(|state| state.committed && state.manifest.plan.parent == Some(parent))
 }
 
 /// Whether a ceremony outside of the line can never come into it: a ratified generation stands where its own would, or
@@ -206,10 +214,9 @@ fn unfinished(
         let open = match fates.get(&ceremony.id) {
             Some(Fate::Unfinished) => true,
             // The last of a line alone can be unratified with nothing committed on top.
-            Some(Fate::Committed) => state.is_some_and(|state| {
-                let followed = generations.iter().any(|g| g.committed && g.manifest.plan.parent == Some(state.digest));
-                !state.ratified && !followed
-            }),
+            Some(Fate::Committed) => {
+                state.is_some_and(|state| !state.ratified && !has_committed_child(generations, state.digest))
+            }
             Some(Fate::Abandoned | Fate::DeadSibling) | None => false,
         };
         if !open {
