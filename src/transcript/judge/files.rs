@@ -71,10 +71,13 @@ impl<'a> Bench<'a, '_> {
             }
         }
         let missing = self.missing(&good, &bad, goes_on_without, findings);
+        let excused = self.excused_closings();
         let expected = self.expected();
         let complete = |copy: &usize| {
             let mut wanted = expected.iter().filter(|file| !lost.contains(file));
-            wanted.all(|file| good[*copy].contains(file)) && bad[*copy].iter().all(|file| lost.contains(file))
+            let is_excused = |file: &String| bad[*copy].contains(file) && excused.contains(file);
+            wanted.all(|file| good[*copy].contains(file) || is_excused(file))
+                && bad[*copy].iter().all(|file| lost.contains(file) || excused.contains(file))
         };
         let complete_but_lost = (0..self.snapshot.copies.len()).filter(complete).collect();
         Looked { missing, lost, complete_but_lost }
