@@ -128,7 +128,7 @@ pub enum CeremonyError {
         missing: usize,
     },
     /// Fewer copies than the policy asks for.
-    #[error("the policy wants {wanted} complete copies of the vault, and {have} are here")]
+    #[error("the policy wants {wanted} complete copies of the vault, and {have} {} here", if *have == 1 { "is" } else { "are" })]
     TooFewCopies {
         /// What the policy asks for.
         wanted: usize,

@@ -12,6 +12,11 @@ pub fn complete() -> bool {
     std::env::var_os("CLAVIGER_TEST_EVERY_BIT").is_some()
 }
 
+/// Whether each bit is flipped under whole verdicts too.
+fn literally() -> bool {
+    std::env::var("CLAVIGER_TEST_EVERY_BIT").is_ok_and(|value| value == "literally")
+}
+
 /// The files whose bytes differ between the three vaults: in the later ones, only those of the ceremony that is not finished.
 pub fn files_to_change(vault: &'static Vault) -> impl Iterator<Item = (&'static String, &'static Vec<u8>)> {
     let all = vault.name == "ratified";
@@ -60,7 +65,8 @@ fn beside(vault: &Vault, path: &str, changed: &[u8], what: &str) {
     stands(&vault.both, &judgement, what);
 }
 
-/// Whole verdicts: each byte with one bit of it in the complete sweep, the bit going round; a sample of bytes otherwise.
+/// Whole verdicts: each byte with one bit of it in the complete sweep, the bit going round (`literally`: with each of its bits);
+/// a sample of bytes otherwise.
 pub fn a_flipped_bit_is_found_and_located_and_proves_nothing() {
     let (mut flips, mut dice) = (0_u64, 7_usize);
     for vault in vaults() {
@@ -70,16 +76,19 @@ pub fn a_flipped_bit_is_found_and_located_and_proves_nothing() {
                 if complete() { (1, 7) } else { (bytes.len() / 3 + 1, bytes.len() / 2 + 1) };
             let mut byte = if complete() { 0 } else { dice % alone_every.min(bytes.len()) };
             while byte < bytes.len() {
-                let mut changed = bytes.clone();
-                changed[byte] ^= 1 << (dice % 8);
-                let what = format!("{}: {path} byte {byte} bit {}", vault.name, dice % 8);
-                alone(vault, path, &changed, &what);
-                if byte % beside_every < alone_every {
-                    beside(vault, path, &changed, &what);
+                let bits = if literally() { 0..8 } else { dice % 8..dice % 8 + 1 };
+                for bit in bits {
+                    let mut changed = bytes.clone();
+                    changed[byte] ^= 1 << bit;
+                    let what = format!("{}: {path} byte {byte} bit {bit}", vault.name);
+                    alone(vault, path, &changed, &what);
+                    if byte % beside_every < alone_every {
+                        beside(vault, path, &changed, &what);
+                    }
+                    flips += 1;
                 }
                 dice = dice.wrapping_mul(5).wrapping_add(3) % 8191;
                 byte += alone_every;
-                flips += 1;
             }
         }
     }
