@@ -10,7 +10,7 @@ use crate::transcript::approval::Approval;
 use crate::transcript::closing::Closing;
 use crate::transcript::founding::RosterEntry;
 use crate::transcript::manifest::Manifest;
-use crate::transcript::place::{GenerationFile, Half};
+use crate::transcript::place::{GenerationFile, Half, crowded_directory, generation_directory};
 use crate::transcript::signed::{Signed, SignedError};
 use crate::transcript::snapshot::Snapshot;
 
@@ -84,7 +84,7 @@ pub(super) fn line(snapshot: &Snapshot, ceremonies: &[Ceremony<'_>]) -> Line {
     generations.sort_by_key(|state| (state.generation, state.digest));
     decide_committed(snapshot, &mut generations);
     prefer_listed_closings(&mut generations);
-    let lines: Vec<BTreeSet<usize>> = generations.iter().map(|state| ancestors(&generations, state)).collect();
+    let lines = lines_of_committed(&generations);
     let gone = decide_holders(&mut generations, &lines);
     decide_ratified(&mut generations, &lines, &gone);
     let (line, forks) = walk(&generations);
@@ -129,7 +129,7 @@ fn state(
     }
     GenerationState {
         generation: manifest.generation(),
-        directory: ceremony.dirs.first().map(|dir| dir.name.to_owned()).unwrap_or_default(),
+        directory: directory(ceremony),
         ceremony: ceremony.id,
         manifest: manifest.clone(),
         digest,
@@ -149,6 +149,16 @@ fn state(
         lost: Vec::new(),
         complete_but_lost_on: Vec::new(),
     }
+}
+
+/// The first directory whose name is what it should be. A copy on which it has another name must not hide what stands where it
+/// should on the others.
+fn directory(ceremony: &Ceremony<'_>) -> String {
+    let names = || ceremony.dirs.iter().map(|dir| dir.name);
+    let generation = ceremony.plan.generation;
+    let right = [generation_directory(generation), crowded_directory(generation, &ceremony.id)];
+    let rightly_named = names().find(|name| right.iter().any(|right| right == name));
+    rightly_named.or_else(|| names().next()).unwrap_or_default().to_owned()
 }
 
 fn parent_of(generations: &[GenerationState], child: &GenerationState) -> Option<usize> {
@@ -259,6 +269,18 @@ fn holders_for(
     let is_gone = |index: &u8| gone[before].get(index).is_some_and(|says| says.iter().any(in_line));
     let roster = generations[before].manifest.plan.roster.iter().map(|entry| entry.index);
     roster.filter(|index| !is_gone(index)).collect()
+}
+
+/// For each committed generation, the places of all before it; for any other nothing: of these anybody who can write to a copy
+/// can make long chains, and what is asked of a line is asked of committed ones. A parent stands before its children.
+fn lines_of_committed(generations: &[GenerationState]) -> Vec<BTreeSet<usize>> {
+    let mut lines: Vec<BTreeSet<usize>> = Vec::with_capacity(generations.len());
+    for state in generations {
+        let parent = state.committed.then(|| parent_of(generations, state)).flatten();
+        let before = parent.and_then(|parent| Some((parent, lines.get(parent)?.clone())));
+        lines.push(before.map(|(parent, line)| line.into_iter().chain([parent]).collect()).unwrap_or_default());
+    }
+    lines
 }
 
 /// The places of all generations before `state`, as far as they are here.

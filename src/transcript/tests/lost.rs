@@ -165,3 +165,22 @@ fn what_no_copy_has_is_lost_and_every_copy_that_has_the_rest_would_do() {
     let (judgement, _) = judged(&|_, view| drop(view.files.remove(&second.path("inbox-identity.age"))));
     assert!(judgement.generations.iter().all(|state| state.lost.is_empty()) && judgement.is_sound());
 }
+
+/// Whoever can write to one copy names a directory there wrongly, and damages the item in it: the other copy has it.
+#[test]
+fn a_wrong_name_on_one_copy_does_not_hide_what_another_has() {
+    let (world, [_, _, third]) = three_generations();
+    let item = third.path("items/root-password.age");
+    let mut views = vec![world.view(0), world.view(1)];
+    views[0].files.insert(item.clone(), content(&item, b"damaged"));
+    let ours = format!("generations/{}/", third.directory);
+    let moved: Vec<String> = views[0].files.keys().filter(|path| path.starts_with(&ours)).cloned().collect();
+    for path in moved {
+        let file = views[0].files.remove(&path).unwrap();
+        views[0].files.insert(path.replace(&ours, "generations/000099/"), file);
+    }
+    let judgement = judge(&Snapshot::new(views).unwrap());
+    let state = judgement.generation(&third.digest).unwrap();
+    assert_eq!((state.directory.as_str(), &state.lost[..]), (third.directory.as_str(), &[][..] as &[String]));
+    assert!(!judgement.is_sound());
+}
