@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use claviger::encoding::Time;
 use claviger::error::Advice;
 use claviger::fault;
 
@@ -148,5 +149,23 @@ fn a_closing_that_is_damaged_on_one_of_two_copies_is_put_back_when_its_custodian
     for copies in [&BOTH[..], &BOTH[..1], &BOTH[1..]] {
         let judgement = scene.judgement(copies);
         assert!(judgement.is_sound() && judgement.current().unwrap().ratified, "{copies:?}: {:?}", judgement.findings);
+    }
+}
+
+/// Whoever can write to a copy can change what waits to be signed: no custodian signs a time that has not come.
+#[test]
+fn a_time_that_cannot_be_is_not_signed() {
+    let (scene, site) = on_the_last_copy();
+    let started = scene.judgement(&["intact"]).current().unwrap().manifest.plan.started;
+    for year in ["1999", "2999"] {
+        damaged_anew(&scene, |copy| std::fs::remove_file(copy.join(SIGNATURE)).unwrap());
+        let body = scene.place.path("vault").join(BODY);
+        let text = std::fs::read_to_string(&body).unwrap();
+        let at = text.find("\"time\":\"").unwrap() + 8;
+        std::fs::write(&body, format!("{}{year}{}", &text[..at], &text[at + 4..])).unwrap();
+        resumes(&site, &[0, 1], &["go"], year);
+        let judgement = scene.judgement(&["vault"]);
+        let signed = judgement.current().unwrap().closings[&1].body().time;
+        assert!(started <= signed && signed <= Time::now() && judgement.is_sound(), "{year}: {signed}");
     }
 }
