@@ -169,3 +169,25 @@ fn a_time_that_cannot_be_is_not_signed() {
         assert!(started <= signed && signed <= Time::now() && judgement.is_sound(), "{year}: {signed}");
     }
 }
+
+/// The closings of all founders were there when generation 2 was made, which lists them.
+#[test]
+fn a_damaged_closing_of_a_founder_does_not_close_the_vault() {
+    let (scene, site) = on_the_last_copy();
+    let closing = |half: &str| format!("generations/000001/closings/01-alice.{half}");
+    let vault = scene.place.path("vault");
+    for damage in ["sig", "json", "both"] {
+        std::fs::remove_dir_all(&vault).unwrap();
+        copy_tree(&scene.place.path("intact"), &vault);
+        match damage {
+            "both" => ["sig", "json"].iter().for_each(|half| std::fs::remove_file(vault.join(closing(half))).unwrap()),
+            half => flip_last_byte(&vault.join(closing(half))),
+        }
+        let judgement = scene.judgement(&["vault"]);
+        let current = judgement.current().unwrap();
+        assert!(current.generation == 3 && current.ratified && !judgement.is_sound(), "{damage}");
+    }
+    let mut people = People::of(&[0, 1]).choosing(&["go"]);
+    site.hold(Command::Recover, &["vault"], &mut people).unwrap_or_else(|error| panic!("{error}\n{}", people.screen));
+    assert_eq!(people.shown, [SECRET]);
+}
