@@ -221,7 +221,8 @@ impl ClosingDesk<'_> {
     }
 
     /// The closing that an attendance wrote and did not sign before it was cut short, if it says the same as `closing` but
-    /// for the time: a file is never changed, so it is signed as it is.
+    /// for the time: so it is signed as it is. Anybody who can write to a copy can have put it there; so its time must be one
+    /// between the beginning of the ceremony and now, or the custodian would be said to have proven the key in years to come.
     fn begun(&self, entry: &RosterEntry, closing: &Closing) -> Result<Option<Vec<u8>>, CeremonyError> {
         let snapshot = self.copies.snapshot()?;
         let bytes = snapshot.copies.iter().filter_map(|copy| {
@@ -229,7 +230,10 @@ impl ClosingDesk<'_> {
             copy.files.get(path.to_str()?)?.bytes()
         });
         let mut same = bytes.filter(|bytes| {
-            Closing::read(bytes).is_ok_and(|begun| Closing { time: closing.time, ..begun.clone() } == *closing)
+            Closing::read(bytes).is_ok_and(|begun| {
+                let can_be = self.committed.plan.started <= begun.time && begun.time <= closing.time;
+                can_be && Closing { time: closing.time, ..begun } == *closing
+            })
         });
         Ok(same.next().map(<[u8]>::to_vec))
     }

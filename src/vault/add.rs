@@ -9,11 +9,12 @@ use super::copies::Copies;
 use super::copy::Copy;
 use super::create::make;
 use super::layout::VAULT;
+use super::mark::shown_only_by;
 use super::read::{self, LOST_AND_FOUND};
 use super::sync::{Synced, synchronise};
 use super::{VaultError, write};
 use crate::encoding::Digest;
-use crate::transcript::{Checked, CopyMark, CopyView, Founding, Stage, judge};
+use crate::transcript::{Checked, CopyMark, CopyView, Founding, judge};
 
 /// Makes `new` a copy of the vault: in a new or empty directory, or where an earlier run was interrupted, or where a copy
 /// of this vault is damaged or was made by hand. It gets a new mark in any case. `copies` are locked by the caller; `new` is
@@ -47,16 +48,19 @@ pub fn add(copies: &Copies, new: &Path) -> Result<Synced, VaultError> {
     synchronise(&all, |path| path == new, |path| path == new)
 }
 
-/// The mark that an unfinished ceremony names is not taken from a copy: nobody else could ever show that the ceremony was not
-/// committed there. A copy that is given besides and has the same mark can.
+/// The mark that an unfinished ceremony names is not taken from a copy on which the ceremony stands: nobody else could ever
+/// show that it was not committed there. Another one that is given, has the same mark, and on which it stands as well can; a
+/// copy on which it does not stand shows nothing (`docs/format.md`, section 4).
 fn refuse_named(copies: &Copies, target: &Copy) -> Result<(), VaultError> {
-    let mark = read::mark(target).filter(|mark| mark.vault == copies.vault() && !copies.ids().contains(&mark.id));
-    let Some(mark) = mark else { return Ok(()) };
+    if read::mark(target).is_none_or(|mark| mark.vault != copies.vault()) {
+        return Ok(());
+    }
     let mut paths = copies.paths();
     paths.push(target.path().to_owned());
     let judgement = judge(&Copies::open(&paths)?.snapshot()?);
-    let mut begun = judgement.unfinished.iter().filter(|ceremony| ceremony.stage != Stage::Committed);
-    match begun.find(|ceremony| ceremony.plan.copies.contains(&mark.id)) {
+    let path = target.path().display().to_string();
+    let place = judgement.copies.iter().position(|copy| copy.path == path);
+    match place.and_then(|place| shown_only_by(&judgement, place)) {
         Some(ceremony) => Err(VaultError::InCeremony { copy: target.path().to_owned(), number: ceremony.number }),
         None => Ok(()),
     }

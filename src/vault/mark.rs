@@ -5,7 +5,8 @@
 //! hand gets an id of its own, and only after the copy that keeps the id has all that the other one has: whatever was
 //! committed under this id is then where this id is. A new id is in no plan, and vouches for nothing. So a directory that
 //! is to be made a copy gets one in any case: where its mark is from, nobody can see. Only while an unfinished ceremony names
-//! the mark it has is it refused: if it is the copy that was named, nobody else could show that nothing was committed there.
+//! the mark it has, and stands there and on no other copy with that mark, is it refused: nobody else could show that nothing
+//! was committed there.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use super::merge::lacking;
 use super::repair::faulty;
 use super::write;
 use crate::encoding::{Document, Nonce16};
-use crate::transcript::{CopyMark, Judgement, Place, Snapshot};
+use crate::transcript::{CopyMark, Judgement, Place, Snapshot, Stage, Unfinished};
 
 /// Why a copy needs a mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,18 @@ pub(super) fn unmarked(snapshot: &Snapshot, place: usize) -> Option<Unmarked> {
     };
     let first = snapshot.copies[..place].iter().find(|other| other.mark().as_ref() == Some(&mark))?;
     Some(Unmarked::Cloned { of: Path::new(&first.path).to_owned() })
+}
+
+/// An unfinished ceremony without COMMIT that names the mark of copy `place` and stands there, and on no other copy with that
+/// mark: with another mark here, nobody could show any more that it was not committed under this one.
+pub(super) fn shown_only_by(judgement: &Judgement, place: usize) -> Option<&Unfinished> {
+    let id = judgement.copies[place].id?;
+    let others = |other: &usize| *other != place && judgement.copies[*other].id == Some(id);
+    judgement.unfinished.iter().find(|ceremony| {
+        let stands = |on: usize| judgement.directory_of(on, &ceremony.id).is_some();
+        let elsewhere = (0..judgement.copies.len()).filter(others).any(stands);
+        ceremony.stage != Stage::Committed && ceremony.plan.copies.contains(&id) && stands(place) && !elsewhere
+    })
 }
 
 /// Whether the copy is of this vault, by its founding body or by its mark.
@@ -115,6 +128,12 @@ fn hindrance(snapshot: &Snapshot, judgement: &Judgement, place: usize, why: &Unm
         if only_here > 0 {
             let of = of.display();
             return Some(format!("{of}, whose mark it has, lacks files that are here, {only_here} of them"));
+        }
+        if let Some(ceremony) = shown_only_by(judgement, place) {
+            let (number, of) = (ceremony.number, of.display());
+            return Some(format!(
+                "ceremony number {number} was begun on it and not finished, and {of}, which has the same mark, does not have that: name this copy before {of}, which then gets another mark"
+            ));
         }
     }
     None

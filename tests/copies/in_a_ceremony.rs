@@ -210,3 +210,25 @@ fn a_copy_that_an_unfinished_ceremony_names_keeps_its_mark() {
     let (code, said) = copy(&scene, "add", &["vault", "copy", "third"]);
     assert!(code == 0 && said.contains("got a mark of its own: it had one already"), "{said}");
 }
+
+/// A clone that was made before the ceremony has the mark, and not the ceremony: it cannot stand in for the copy that has both.
+#[test]
+fn an_older_clone_does_not_free_the_mark_that_a_ceremony_names() {
+    let scene = scene();
+    let dir = scene.place.path("");
+    crew::copy_tree(&dir.join("third"), &dir.join("clone"));
+    scene.hold(&RECOVER, &["copy", "third"], &[2]).expect(3, &["carol has approved"]);
+    let (before, mark) = (crew::tree(&dir), std::fs::read(dir.join("third/copy.json")).unwrap());
+    let (code, said) = copy(&scene, "add", &["vault", "copy", "clone", "third"]);
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("ceremony number 3 was begun on it") && crew::tree(&dir) == before, "{said}");
+    // Nor does it keep the mark when both are brought up to date; the clone shows nothing, and may have another one.
+    let (code, said) = copy(&scene, "sync", &["vault", "copy", "clone", "third"]);
+    assert!(code != 0 && said.contains("name this copy before"), "{code} {said}");
+    assert_eq!(std::fs::read(dir.join("third/copy.json")).unwrap(), mark);
+    brings_up_to_date(&scene, &["vault", "copy", "third", "clone"]);
+    // All that the ceremony was begun on is here, so nobody has to be asked.
+    let mut people = People::of(&[0, 1]).led_by(|question, _| panic!("{question}"));
+    site(&scene).hold(Command::Recover, &["vault", "copy", "clone", "third"], &mut people).unwrap();
+    assert_eq!(people.shown, [SECRET]);
+}

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use claviger::encoding::Time;
 use claviger::error::Advice;
 use claviger::fault;
 
@@ -149,4 +150,44 @@ fn a_closing_that_is_damaged_on_one_of_two_copies_is_put_back_when_its_custodian
         let judgement = scene.judgement(copies);
         assert!(judgement.is_sound() && judgement.current().unwrap().ratified, "{copies:?}: {:?}", judgement.findings);
     }
+}
+
+/// Whoever can write to a copy can change what waits to be signed: no custodian signs a time that has not come.
+#[test]
+fn a_time_that_cannot_be_is_not_signed() {
+    let (scene, site) = on_the_last_copy();
+    let started = scene.judgement(&["intact"]).current().unwrap().manifest.plan.started;
+    for year in ["1999", "2999"] {
+        damaged_anew(&scene, |copy| std::fs::remove_file(copy.join(SIGNATURE)).unwrap());
+        let body = scene.place.path("vault").join(BODY);
+        let text = std::fs::read_to_string(&body).unwrap();
+        let at = text.find("\"time\":\"").unwrap() + 8;
+        std::fs::write(&body, format!("{}{year}{}", &text[..at], &text[at + 4..])).unwrap();
+        resumes(&site, &[0, 1], &["go"], year);
+        let judgement = scene.judgement(&["vault"]);
+        let signed = judgement.current().unwrap().closings[&1].body().time;
+        assert!(started <= signed && signed <= Time::now() && judgement.is_sound(), "{year}: {signed}");
+    }
+}
+
+/// The closings of all founders were there when generation 2 was made, which lists them.
+#[test]
+fn a_damaged_closing_of_a_founder_does_not_close_the_vault() {
+    let (scene, site) = on_the_last_copy();
+    let closing = |half: &str| format!("generations/000001/closings/01-alice.{half}");
+    let vault = scene.place.path("vault");
+    for damage in ["sig", "json", "both"] {
+        std::fs::remove_dir_all(&vault).unwrap();
+        copy_tree(&scene.place.path("intact"), &vault);
+        match damage {
+            "both" => ["sig", "json"].iter().for_each(|half| std::fs::remove_file(vault.join(closing(half))).unwrap()),
+            half => flip_last_byte(&vault.join(closing(half))),
+        }
+        let judgement = scene.judgement(&["vault"]);
+        let current = judgement.current().unwrap();
+        assert!(current.generation == 3 && current.ratified && !judgement.is_sound(), "{damage}");
+    }
+    let mut people = People::of(&[0, 1]).choosing(&["go"]);
+    site.hold(Command::Recover, &["vault"], &mut people).unwrap_or_else(|error| panic!("{error}\n{}", people.screen));
+    assert_eq!(people.shown, [SECRET]);
 }

@@ -168,6 +168,8 @@ fn parent_of(generations: &[GenerationState], child: &GenerationState) -> Option
 
 /// In ascending order of generations, so that a parent is decided before its children.
 fn decide_committed(snapshot: &Snapshot, generations: &mut [GenerationState]) {
+    let founded: BTreeSet<Digest> =
+        generations.iter().filter_map(|child| founds(snapshot, generations, child)).collect();
     for place in 0..generations.len() {
         let state = &generations[place];
         let parent = parent_of(generations, state).map(|parent| &generations[parent]);
@@ -180,12 +182,26 @@ fn decide_committed(snapshot: &Snapshot, generations: &mut [GenerationState]) {
             let followed = check_manifest_follows(&snapshot.founding, parent, &state.manifest, &state.approvals);
             followed.err().map(|error| error.to_string())
         };
-        let closed = state.generation > 1 || state.closings.len() == state.manifest.plan.n();
+        let all = state.closings.len() == state.manifest.plan.n();
+        let closed = state.generation > 1 || all || founded.contains(&state.digest);
         let committed = state.commit && defect.is_none() && closed;
         let state = &mut generations[place];
         state.committed = committed;
         state.defect = defect;
     }
+}
+
+/// The generation 1 of which this child lists the closings of all founders, with k approvals and its COMMIT. Nobody makes such a
+/// one without having seen them; so damage to one of them later, on every copy that is left, does not close the vault.
+fn founds(snapshot: &Snapshot, generations: &[GenerationState], child: &GenerationState) -> Option<Digest> {
+    let first = &generations[parent_of(generations, child)?];
+    let closed: BTreeSet<u8> = child.manifest.closings.iter().map(|entry| entry.index).collect();
+    let all = first.generation == 1 && first.manifest.plan.roster.iter().all(|entry| closed.contains(&entry.index));
+    let follows = || {
+        let parent = Some((&first.manifest, first.digest));
+        check_manifest_follows(&snapshot.founding, parent, &child.manifest, &child.approvals).is_ok()
+    };
+    (all && child.commit && follows()).then_some(first.digest)
 }
 
 /// Of several closings of one custodian, the one that counts for what follows is the one that a committed child lists.

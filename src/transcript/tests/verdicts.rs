@@ -149,6 +149,41 @@ fn what_was_closed_on_another_branch_ratifies_nothing() {
     assert_eq!(judgement.fork.as_ref().unwrap().settled, Some(b.digest));
 }
 
+/// What k custodians and the succession key of generation 1 put their names to stands for the founders' closings that it lists.
+#[test]
+fn closings_of_founders_that_are_lost_later_close_no_vault() {
+    let founded = |made: &dyn Fn(&mut World, &Made)| {
+        let (mut world, first) = World::founded(2, 3);
+        made(&mut world, &first);
+        let lost = first.path("closings/01-alice.sig");
+        let views = [0, 1].map(|copy| {
+            let mut view = world.view(copy);
+            view.files.remove(&lost).expect("it stood there");
+            view
+        });
+        judge(&Snapshot::new(views.to_vec()).unwrap()).current().map(|current| current.generation).ok()
+    };
+    let staged = |world: &mut World, first: &Made, listed: usize| {
+        let plan = world.plan(Some(first), 2);
+        let approvals = world.gather(&plan, &[1, 2]);
+        let mut manifest = world.stage(Some(first), &plan, approvals);
+        manifest.closings.truncate(listed);
+        manifest
+    };
+    assert_eq!(founded(&|_, _| ()), None);
+    assert_eq!(founded(&|world, first| drop(world.make(Some(first), world.plan(Some(first), 2), &[1, 2]))), Some(2));
+    let not_committed = |world: &mut World, first: &Made| {
+        let manifest = staged(world, first, 3);
+        world.put("generations/000002/manifest.json".to_owned(), manifest.encode());
+    };
+    assert_eq!(founded(&not_committed), None);
+    let not_all = |world: &mut World, first: &Made| {
+        let manifest = staged(world, first, 2);
+        world.commit(Some(first), manifest);
+    };
+    assert_eq!(founded(&not_all), None);
+}
+
 /// Whoever can write to a copy can put a plan there: that alone neither founds a vault nor makes a ceremony look committed.
 #[test]
 fn a_plan_that_nobody_approved_proves_nothing() {
