@@ -168,40 +168,48 @@ fn parent_of(generations: &[GenerationState], child: &GenerationState) -> Option
 
 /// In ascending order of generations, so that a parent is decided before its children.
 fn decide_committed(snapshot: &Snapshot, generations: &mut [GenerationState]) {
-    let founded: BTreeSet<Digest> =
-        generations.iter().filter_map(|child| founds(snapshot, generations, child)).collect();
+    let relied_on = relied_on(snapshot, generations);
     for place in 0..generations.len() {
         let state = &generations[place];
         let parent = parent_of(generations, state).map(|parent| &generations[parent]);
+        let stands = relied_on.contains(&state.digest);
         let defect = if state.manifest.plan.parent.is_some() && parent.is_none() {
             Some("the generation that it follows is not here".to_owned())
         } else if parent.is_some_and(|parent| !parent.committed) {
             Some("the generation that it follows is not committed".to_owned())
+        } else if stands {
+            None
         } else {
             let parent = parent.map(|parent| (&parent.manifest, parent.digest));
             let followed = check_manifest_follows(&snapshot.founding, parent, &state.manifest, &state.approvals);
             followed.err().map(|error| error.to_string())
         };
-        let all = state.closings.len() == state.manifest.plan.n();
-        let closed = state.generation > 1 || all || founded.contains(&state.digest);
-        let committed = state.commit && defect.is_none() && closed;
+        let closed = state.generation > 1 || state.closings.len() == state.manifest.plan.n();
+        let committed = defect.is_none() && (stands || (state.commit && closed));
         let state = &mut generations[place];
         state.committed = committed;
         state.defect = defect;
     }
 }
 
-/// The generation 1 of which this child lists the closings of all founders, with k approvals and its COMMIT. Nobody makes such a
-/// one without having seen them; so damage to one of them later, on every copy that is left, does not close the vault.
-fn founds(snapshot: &Snapshot, generations: &[GenerationState], child: &GenerationState) -> Option<Digest> {
-    let first = &generations[parent_of(generations, child)?];
-    let closed: BTreeSet<u8> = child.manifest.closings.iter().map(|entry| entry.index).collect();
-    let all = first.generation == 1 && first.manifest.plan.roster.iter().all(|entry| closed.contains(&entry.index));
-    let follows = || {
-        let parent = Some((&first.manifest, first.digest));
-        check_manifest_follows(&snapshot.founding, parent, &child.manifest, &child.approvals).is_ok()
-    };
-    (all && child.commit && follows()).then_some(first.digest)
+/// The generations that what follows them stands for: k custodians approved a plan that names the manifest by its digest, and
+/// its succession key signed what came of that. Nobody makes such a one without having seen the COMMIT, the approvals and, of
+/// generation 1, the closings of all founders; so what happens to these later, on every copy that is left, does not close the vault.
+fn relied_on(snapshot: &Snapshot, generations: &[GenerationState]) -> BTreeSet<Digest> {
+    let mut relied_on = BTreeSet::new();
+    for child in generations.iter().rev() {
+        let Some(parent) = parent_of(generations, child).map(|place| &generations[place]) else { continue };
+        let follows = || {
+            let parent = Some((&parent.manifest, parent.digest));
+            check_manifest_follows(&snapshot.founding, parent, &child.manifest, &child.approvals).is_ok()
+        };
+        let closed: BTreeSet<u8> = child.manifest.closings.iter().map(|entry| entry.index).collect();
+        let all = parent.manifest.plan.roster.iter().all(|entry| closed.contains(&entry.index));
+        if (relied_on.contains(&child.digest) || (child.commit && follows())) && (parent.generation > 1 || all) {
+            relied_on.insert(parent.digest);
+        }
+    }
+    relied_on
 }
 
 /// Of several closings of one custodian, the one that counts for what follows is the one that a committed child lists.

@@ -184,6 +184,36 @@ fn closings_of_founders_that_are_lost_later_close_no_vault() {
     assert_eq!(founded(&not_all), None);
 }
 
+/// The same for COMMIT and approvals of any generation: what k custodians approved after it names its manifest by digest.
+#[test]
+fn signatures_of_a_generation_that_was_consumed_may_be_lost() {
+    let (world, [first, second, third]) = three_generations();
+    let without = |lost: &str| {
+        let views = [0, 1].map(|copy| {
+            let mut view = world.view(copy);
+            view.files.remove(lost).unwrap_or_else(|| panic!("{lost} stood there"));
+            view
+        });
+        judge(&Snapshot::new(views.to_vec()).unwrap())
+    };
+    let approval = |made: &Made| made.path("approvals/02-bob.sig");
+    for lost in [first.path("COMMIT"), approval(&first), second.path("COMMIT"), approval(&second)] {
+        let judgement = without(&lost);
+        assert_eq!(judgement.current().unwrap().digest, third.digest, "{lost}");
+        assert!(judgement.current().unwrap().ratified && !judgement.is_sound(), "{lost}");
+        assert!(wrong(&judgement).iter().any(|finding| finding.file == lost), "{lost}: {:?}", judgement.findings);
+    }
+    for lost in [third.path("COMMIT"), approval(&third)] {
+        assert_eq!(without(&lost).current().unwrap().digest, second.digest, "{lost}");
+    }
+    // One custodian's word, or a COMMIT alone, stands for nothing.
+    let (mut world, first) = World::founded(2, 3);
+    world.files.remove(&first.path("COMMIT")).unwrap();
+    let plan = world.plan(Some(&first), 2);
+    world.make(Some(&first), plan, &[1]);
+    assert!(world.judge().current().is_err());
+}
+
 /// Whoever can write to a copy can put a plan there: that alone neither founds a vault nor makes a ceremony look committed.
 #[test]
 fn a_plan_that_nobody_approved_proves_nothing() {
