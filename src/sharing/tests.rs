@@ -109,9 +109,10 @@ fn the_largest_vault_opens() {
     let shares = (128..=255).map(|index| checked(&split, index)).collect();
     let root = combine(&split.commitments, shares).ok().unwrap();
     assert_eq!(root.expose_secret(), split.root.expose_secret());
-    let shares = (1..=127).map(|index| checked(&split, index)).collect();
+    // Few of them: each takes 128 multiplications to check.
+    let shares = (1..=3).map(|index| checked(&split, index)).collect();
     let refused = error(combine(&split.commitments, shares));
-    assert!(matches!(refused, SharingError::TooFew { expected: 128, found: 127 }));
+    assert!(matches!(refused, SharingError::TooFew { expected: 128, found: 3 }));
 }
 
 /// `tests/vectors/sharing/*.json`, computed by another implementation (`generate.py` beside them).
