@@ -1,4 +1,5 @@
-//! Brings copies up to date with each other: sets of files, of which none is ever overwritten.
+//! Brings copies up to date with each other: sets of files, of which none is ever overwritten that anything rests on. One half
+//! of a signed document, without the other, is as good as none, and gives way to both halves of another.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ struct Wanted<'a> {
     size: u64,
     /// Something that cannot be read stands there: it is to be repaired, or a person has to look.
     blocked: bool,
+    /// A half of another one stands there alone. It goes first: cut between the two, again one half stands alone.
+    replaces: bool,
 }
 
 impl Copies {
@@ -87,7 +90,10 @@ impl Copies {
         for from in (0..self.copies.len()).filter(|from| *from != to) {
             wanted.extend(wants(snapshot, judgement, from, to));
         }
-        wanted.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.target.cmp(&b.target)));
+        wanted.sort_by(|a, b| {
+            let same = a.order.cmp(&b.order).then_with(|| b.replaces.cmp(&a.replaces));
+            same.then_with(|| a.target.cmp(&b.target))
+        });
         let mut done = BTreeSet::new();
         let mut inbox = INBOX;
         for file in wanted {
@@ -98,7 +104,9 @@ impl Copies {
                 let Some(left) = inbox.checked_sub(file.size) else { continue };
                 inbox = left;
             }
-            match write::copy_file((&self.copies[file.from], file.source), (copy, &file.target), file.digest) {
+            let (source, target) = ((&self.copies[file.from], file.source), (copy, file.target.as_str()));
+            let bring = if file.replaces { write::copy_over } else { write::copy_file };
+            match bring(source, target, file.digest) {
                 Ok(()) => merged.added.push((copy.path().to_owned(), file.target)),
                 Err(error @ (VaultError::Conflict { .. } | VaultError::NotRegular { .. })) => {
                     // What stands in the way of a directory stands in the way of every file in it: said once.
@@ -152,15 +160,47 @@ fn proves_the_same(judgement: &Judgement, copy: usize, file: &str) -> bool {
 /// What copy `to` lacks of what copy `from` has.
 fn wants<'a>(snapshot: &'a Snapshot, judgement: &Judgement, from: usize, to: usize) -> Vec<Wanted<'a>> {
     let here = &snapshot.copies[to];
+    let is_unread = |path: &str| here.unread.iter().any(|unread| unread.file == path);
+    let standing = standing(snapshot, judgement, from, to);
+    let offered: BTreeSet<String> = standing.iter().map(|file| file.target.clone()).collect();
+    // Of a document that custodians sign, the first half may be there alone, from an attempt that was cut; a custodian who
+    // signed again, on copies that did not know of it, said another time.
+    let replaces = |target: &str, digest: Digest| {
+        let other = other_half(target).filter(|other| offered.contains(other));
+        let stands_alone = other.is_some_and(|other| !here.files.contains_key(&other) && !is_unread(&other));
+        stands_alone && here.files.get(target).is_some_and(|content| content.digest() != digest)
+    };
     let mut wanted = Vec::new();
-    for Standing { order, source, target, content } in standing(snapshot, judgement, from, to) {
-        if !here.files.contains_key(&target) {
-            let blocked = here.unread.iter().any(|unread| unread.file == target);
-            let (digest, size) = (content.digest(), content.size());
-            wanted.push(Wanted { order, from, source, target, digest, size, blocked });
+    for Standing { order: (group, number, file), source, target, content } in standing {
+        let (digest, size) = (content.digest(), content.size());
+        let replaces = replaces(&target, digest);
+        if replaces || !here.files.contains_key(&target) {
+            // Both halves are brought one after the other, whichever goes first.
+            let order = (group, number, file.map(first_half));
+            wanted.push(Wanted { order, from, source, blocked: is_unread(&target), target, digest, size, replaces });
         }
     }
     wanted
+}
+
+/// Body and signature of an approval or a closing by one name.
+fn first_half(file: GenerationFile<'_>) -> GenerationFile<'_> {
+    match file {
+        GenerationFile::Approval(stem, _) => GenerationFile::Approval(stem, Half::Body),
+        GenerationFile::Closing(stem, _) => GenerationFile::Closing(stem, Half::Body),
+        file => file,
+    }
+}
+
+/// The path of the other half of an approval or a closing.
+fn other_half(path: &str) -> Option<String> {
+    let Place::Generation(_, GenerationFile::Approval(_, half) | GenerationFile::Closing(_, half)) = Place::of(path)
+    else {
+        return None;
+    };
+    let (stem, _) = path.rsplit_once('.')?;
+    let other = if half == Half::Body { Half::Signature } else { Half::Body };
+    Some(format!("{stem}.{}", other.extension()))
 }
 
 /// What every copy should have of what copy `from` has, by the names that the files have, or would have, on copy `to`.
