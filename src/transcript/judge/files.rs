@@ -149,7 +149,7 @@ impl<'a> Bench<'a, '_> {
     fn manifest(&self, dir: &Dir<'a>, bytes: &[u8]) -> Option<Problem> {
         let digest = Digest::of(bytes);
         if let Some(state) = self.state.filter(|state| state.digest == digest) {
-            if !state.commit && dir.bytes(GenerationFile::Commit).is_some() {
+            if !state.commit && !state.committed && dir.bytes(GenerationFile::Commit).is_some() {
                 return Some(Problem::wrong("is not what the COMMIT beside it signs (one of the two was changed)"));
             }
             let defect = state.defect.as_ref().filter(|_| state.commit);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::collect::{Ceremony, Dir, closing_body};
-use super::follow::check_manifest_follows;
+use super::follow::{check_manifest_follows, check_plan_follows};
 use super::{Fork, GenerationState};
 use crate::encoding::{Digest, Document, Signature};
 use crate::transcript::approval::Approval;
@@ -178,7 +178,9 @@ fn decide_committed(snapshot: &Snapshot, generations: &mut [GenerationState]) {
         } else if parent.is_some_and(|parent| !parent.committed) {
             Some("the generation that it follows is not committed".to_owned())
         } else if stands {
-            None
+            // What k and the roster are is not for it to say: those who stand for it are k of the vault.
+            let parent = parent.map(|parent| (&parent.manifest, parent.digest));
+            check_plan_follows(&snapshot.founding, parent, &state.manifest.plan).err().map(|error| error.to_string())
         } else {
             let parent = parent.map(|parent| (&parent.manifest, parent.digest));
             let followed = check_manifest_follows(&snapshot.founding, parent, &state.manifest, &state.approvals);

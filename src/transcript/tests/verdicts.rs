@@ -214,6 +214,44 @@ fn signatures_of_a_generation_that_was_consumed_may_be_lost() {
     assert!(world.judge().current().is_err());
 }
 
+/// What k custodians stand for is k of the vault: not what a forged generation, and what follows it, say k and the roster are.
+#[test]
+fn fewer_than_k_custodians_stand_for_no_generation_that_says_fewer_do() {
+    for (k, n) in [(2, 2), (2, 3), (3, 5)] {
+        let (mut world, first) = World::founded(k, n);
+        let smaller = |mut plan: Plan| {
+            plan.k = 1;
+            plan.roster.truncate(1);
+            plan
+        };
+        let plan = smaller(world.plan(Some(&first), 2));
+        // Nobody approved this one; COMMIT is by a key that whoever made it has.
+        let mut manifest = world.stage(Some(&first), &plan, vec![IndexedDigest { index: 1, digest: plan.digest() }]);
+        manifest.closings.truncate(1);
+        let second = world.commit(None, manifest);
+        let plan = smaller(world.plan(Some(&second), 3));
+        let third = world.make(Some(&second), plan, &[1]);
+        world.close_all(&[&first, &second, &third], &[1]);
+        let judgement = world.judge();
+        let states = [&second, &third].map(|made| judgement.generation(&made.digest).unwrap());
+        let verdicts = states.map(|state| (state.committed, state.ratified));
+        let head = judgement.current().unwrap();
+        assert_eq!((verdicts, head.generation, head.extinct), ([(false, false); 2], 1, false), "{k} of {n}");
+        assert!(!judgement.generation(&first.digest).unwrap().extinct, "{k} of {n}");
+    }
+}
+
+/// A COMMIT that was changed, of a generation whose manifest k approvals name: the manifest is right, and spreads.
+#[test]
+fn a_damaged_commit_does_not_blame_the_manifest_that_is_relied_on() {
+    let (mut world, [_, second, third]) = three_generations();
+    world.files.insert(second.path("COMMIT"), b"damaged".to_vec());
+    let judgement = world.judge();
+    assert_eq!(judgement.current().unwrap().digest, third.digest);
+    let files: Vec<_> = wrong(&judgement).iter().map(|finding| finding.file.clone()).collect();
+    assert!(files.contains(&second.path("COMMIT")) && !files.contains(&second.path("manifest.json")), "{files:?}");
+}
+
 /// Whoever can write to a copy can put a plan there: that alone neither founds a vault nor makes a ceremony look committed.
 #[test]
 fn a_plan_that_nobody_approved_proves_nothing() {
