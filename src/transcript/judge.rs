@@ -294,9 +294,10 @@ impl Judgement {
         made.find(|generation| generation.committed).or(first)
     }
 
-    /// Whether a COMMIT of this ceremony is on any copy.
+    /// Whether a COMMIT of this ceremony is on any copy, or what followed it stands for it.
     pub fn has_a_commit(&self, ceremony: &Digest) -> bool {
-        self.generations.iter().any(|generation| generation.ceremony == *ceremony && generation.commit)
+        let mut made = self.generations.iter().filter(|generation| generation.ceremony == *ceremony);
+        made.any(|generation| generation.commit || generation.committed)
     }
 
     /// The custodians who still hold a share key of this generation, ascending.

@@ -135,9 +135,9 @@ fn together(file: GenerationFile<'_>, manifest_is_vouched: bool) -> (Vec<Generat
     }
 }
 
-/// Whether the manifest that counts is signed by a COMMIT, or can never count.
+/// Whether the manifest that counts is signed by a COMMIT, or stood for by what followed it, or can never count.
 fn is_vouched(judgement: &Judgement, ceremony: &Digest) -> bool {
-    judgement.generation_of(ceremony).is_some_and(|state| state.commit)
+    judgement.generation_of(ceremony).is_some_and(|state| state.commit || state.committed)
         || judgement.knows_ceremony(ceremony) == Some(Fate::DeadSibling)
 }
 

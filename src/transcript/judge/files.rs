@@ -307,7 +307,7 @@ impl<'a> Bench<'a, '_> {
                 findings.wrong_everywhere(path, "is on none of the copies", hint);
             }
         }
-        let spreads = self.state.is_some_and(|state| state.commit || !state.closings.is_empty());
+        let spreads = self.state.is_some_and(|state| state.commit || state.committed || !state.closings.is_empty());
         let named = |copy: usize| {
             let mark = self.snapshot.copies[copy].mark().filter(|mark| mark.vault == self.snapshot.vault);
             mark.is_some_and(|mark| self.ceremony.plan.copies.contains(&mark.id))
