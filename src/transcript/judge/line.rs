@@ -201,6 +201,15 @@ fn relied_on(snapshot: &Snapshot, generations: &[GenerationState]) -> BTreeSet<D
     let mut relied_on = BTreeSet::new();
     for child in generations.iter().rev() {
         let Some(parent) = parent_of(generations, child).map(|place| &generations[place]) else { continue };
+        // How many approvals it takes, and whose, is for the founding body to say, of all that stand for each other.
+        let of_the_vault = |state: &GenerationState| {
+            let plan = &state.manifest.plan;
+            let founding = &snapshot.founding;
+            plan.vault == snapshot.vault && plan.k == founding.k && plan.roster == founding.roster
+        };
+        if !of_the_vault(parent) || !of_the_vault(child) {
+            continue;
+        }
         let follows = || {
             let parent = Some((&parent.manifest, parent.digest));
             check_manifest_follows(&snapshot.founding, parent, &child.manifest, &child.approvals).is_ok()

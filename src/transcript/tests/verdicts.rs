@@ -241,6 +241,29 @@ fn fewer_than_k_custodians_stand_for_no_generation_that_says_fewer_do() {
     }
 }
 
+/// Nor do such forged ones, one standing for the other, make a genuine generation committed that was only staged.
+#[test]
+fn what_is_forged_stands_for_nothing_before_it() {
+    let (mut world, first) = World::founded(2, 3);
+    let plan = world.plan(Some(&first), 2);
+    let approvals = world.gather(&plan, &[1, 2]);
+    let manifest = world.stage(Some(&first), &plan, approvals);
+    let digest = world.put("generations/000002/manifest.json".to_owned(), manifest.encode());
+    let staged = Made { directory: "000002".to_owned(), manifest, digest };
+    let mut plan = world.plan(Some(&staged), 3);
+    (plan.k, plan.roster) = (1, plan.roster[..1].to_vec());
+    let forged = world.stage(Some(&staged), &plan, vec![IndexedDigest { index: 1, digest: plan.digest() }]);
+    let forged = world.commit(None, forged);
+    let mut plan = world.plan(Some(&forged), 4);
+    (plan.k, plan.roster) = (1, plan.roster[..1].to_vec());
+    let third = world.make(Some(&forged), plan, &[1]);
+    let judgement = world.judge();
+    for made in [&staged, &forged, &third] {
+        assert!(!judgement.generation(&made.digest).unwrap().committed, "{}", made.directory);
+    }
+    assert_eq!(judgement.current().unwrap().digest, first.digest);
+}
+
 /// A COMMIT that was changed, of a generation whose manifest k approvals name: the manifest is right, and spreads.
 #[test]
 fn a_damaged_commit_does_not_blame_the_manifest_that_is_relied_on() {
