@@ -15,6 +15,7 @@ mod documents;
 mod flips;
 mod lost;
 mod rules;
+mod stood_for;
 mod verdicts;
 
 pub(crate) fn name(text: &str) -> Name {
@@ -293,6 +294,19 @@ pub(crate) fn content(path: &str, bytes: &[u8]) -> Content {
         Content::Sealed { size: bytes.len() as u64, digest: Digest::of(bytes) }
     } else {
         Content::Bytes(Arc::from(bytes))
+    }
+}
+
+/// A grant of an hour for this item.
+fn grant_of(item: &str) -> Grant {
+    Grant {
+        item: name(item),
+        credential: Which::Installed,
+        incident: String::new(),
+        reason: String::new(),
+        requester: String::new(),
+        from: time("2026-01-01T00:00:00Z"),
+        until: time("2026-01-01T01:00:00Z"),
     }
 }
 

@@ -72,15 +72,7 @@ fn what_is_left_behind_may_be_replaced_and_is_not_what_the_grant_names() {
     assert!(fourth(replaced, old_one).is_some(), "left behind, and carried all the same");
     let granted = |plan: &mut Plan, _: &Made| {
         plan.kind = CeremonyKind::Recover;
-        plan.grant = Some(Grant {
-            item: name("root-password"),
-            credential: Which::Installed,
-            incident: String::new(),
-            reason: String::new(),
-            requester: String::new(),
-            from: time("2026-01-01T00:00:00Z"),
-            until: time("2026-01-01T01:00:00Z"),
-        });
+        plan.grant = Some(grant_of("root-password"));
         plan.exceptions.push(leaves_behind("root-password"));
     };
     assert!(fourth(granted, |manifest, _| manifest.items.clear()).unwrap().contains("exceptions"));

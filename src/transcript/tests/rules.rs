@@ -53,15 +53,7 @@ fn the_plan_must_follow() {
     assert_eq!(followed, Err(FollowError::Parent { member: "k" }));
     assert!(defect(|plan| plan.roster[2].name = name("mallory"), |_, _| ()).contains("roster"));
     assert!(defect(|plan| plan.admits.push(admission(Some(Digest::of(b"y")))), |_, _| ()).contains("admits"));
-    let grant = Grant {
-        item: name("unknown"),
-        credential: Which::Installed,
-        incident: String::new(),
-        reason: String::new(),
-        requester: String::new(),
-        from: time("2026-01-01T00:00:00Z"),
-        until: time("2026-01-01T01:00:00Z"),
-    };
+    let grant = grant_of("unknown");
     let recover = |plan: &mut Plan| {
         plan.kind = CeremonyKind::Recover;
         plan.grant = Some(grant);
